@@ -1,0 +1,109 @@
+"""The ASGI application: a Starlette app around the gateway, for `uvicorn gateway.app:app` and for mounting.
+
+Stand-alone, the server's lifespan starts and stops everything. Mounted, Starlette does not run our lifespan: either the
+host composes `app.lifespan` into its own, or the first request starts the gateway, under a lock and with a warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from gateway.config import Config, load
+from gateway.gateway import Gateway
+from gateway.snapshot import build_snapshot, server_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from gateway.server.settings import ServerSettings
+
+log = logging.getLogger("gateway")
+
+
+class GatewayApp(Starlette):
+    """`config` is read when the gateway starts, not when the app is made. Further middleware may be added as usual."""
+
+    def __init__(self, config: Config | Path | str | None = None) -> None:
+        super().__init__(lifespan=self.lifespan)
+        self._config = config
+        self._gateway: Gateway | None = None
+        self._starting = asyncio.Lock()
+        self._keeper: AsyncGenerator[None, None] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration; read once, from GATEWAY_CONFIG or ./routes.toml where none was given."""
+        if not isinstance(self._config, Config):
+            self._config = load(self._config or os.environ.get("GATEWAY_CONFIG", "routes.toml"))
+        return self._config
+
+    @property
+    def server_settings(self) -> ServerSettings:
+        """What our own protocol class binds its connections by."""
+        return server_settings(self.config)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Run the gateway. A host that mounts this app enters this in its own lifespan."""
+        gateway = await self._start()
+        try:
+            yield
+        finally:
+            self._gateway = None
+            await gateway.stop()
+
+    async def _start(self) -> Gateway:
+        gateway = Gateway(lambda deadlines: build_snapshot(self.config, deadlines))
+        await gateway.start()
+        self._gateway = gateway
+        return gateway
+
+    async def _start_late(self) -> Gateway:
+        """The host has not run our lifespan: start now, and stop when the event loop ends."""
+        async with self._starting:
+            if self._gateway is None:
+                log.warning("the gateway's lifespan was not run; compose `app.lifespan` into the host's")
+                self._keeper = self._keep()
+                await anext(self._keeper)
+        assert self._gateway is not None
+        return self._gateway
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        """Event loops close the async generators that are still open when they end; this one stops the gateway."""
+        async with self.lifespan():
+            yield
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The gateway is the whole app: no router and no exception middleware of Starlette's in the way."""
+        app: ASGIApp = self._dispatch
+        for middleware in reversed(self.user_middleware):
+            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
+        return app
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.router.lifespan(scope, receive, send)
+            return
+        gateway = self._gateway or await self._start_late()
+        if kind == "http":
+            await gateway.serve_http(scope, receive, send)  # type: ignore[arg-type]
+        elif kind == "websocket":
+            await gateway.serve_websocket(scope, receive, send)  # type: ignore[arg-type]
+
+
+def create_app(config: Config | Path | str | None = None) -> GatewayApp:
+    """The gateway as an ASGI app. config: a configuration, or the path of a `routes.toml`."""
+    return GatewayApp(config)
+
+
+app = create_app()

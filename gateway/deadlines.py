@@ -1,0 +1,87 @@
+"""One coarse timer for all the deadlines of an event loop.
+
+A deadline is moved several times in every request, and nearly none is ever reached. So moving one is an assignment and
+a comparison: an item lies in the bucket of the earliest time at which it must be looked at, and is put into a later
+one when that time comes and its deadline has moved on. Deadlines are met up to `RESOLUTION` late, never early.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+RESOLUTION: Final = 0.05  # seconds
+NEVER: Final = float("inf")
+
+
+class Watched(Protocol):
+    """deadline: loop time, NEVER when there is none. bucket: where it lies; NEVER at first. Both are slots."""
+
+    deadline: float
+    bucket: float
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed; it is NEVER now."""
+
+
+class Deadlines:
+    """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows."""
+
+    __slots__ = ("_buckets", "_loop", "_order", "_timer", "now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = loop.time
+        self._buckets: dict[float, list[Watched]] = {}
+        self._order: list[float] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, item: Watched, at: float) -> None:
+        """Move the item's deadline to `at`, a loop time."""
+        item.deadline = at
+        if at < item.bucket:
+            self._put(item, at)
+
+    def close(self) -> None:
+        """Forget all; nothing expires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._buckets.clear()
+        self._order.clear()
+
+    def _put(self, item: Watched, at: float) -> None:
+        bucket = (at // RESOLUTION + 1) * RESOLUTION
+        item.bucket = bucket
+        items = self._buckets.get(bucket)
+        if items is not None:
+            items.append(item)
+            return
+        self._buckets[bucket] = [item]
+        heapq.heappush(self._order, bucket)
+        if self._order[0] == bucket:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(bucket, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        self._timer = None
+        while self._order and self._order[0] <= now:
+            bucket = heapq.heappop(self._order)
+            for item in self._buckets.pop(bucket):
+                if item.bucket == bucket:
+                    item.bucket = NEVER
+                    self._look_at(item, now)
+        if self._order and self._timer is None:
+            self._timer = self._loop.call_at(self._order[0], self._sweep)
+
+    def _look_at(self, item: Watched, now: float) -> None:
+        if item.deadline <= now:
+            item.deadline = NEVER
+            item.expired(now)
+        elif item.deadline != NEVER:
+            self._put(item, item.deadline)

@@ -1,0 +1,97 @@
+"""The answer to the client, over ASGI: head, chunks, trailers, or a visible break.
+
+What ASGI cannot say (interim answers, an abort) is said through the stream extension of our own protocol class where
+the server offers it (`gateway.server.stream`); other servers get what the ASGI specification has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.exchange import ResponseHead
+from gateway.rfc.headers import end_to_end
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.deadlines import Deadlines
+    from gateway.exchange import Exchange, Headers, Reply
+    from gateway.pipeline import Pipeline
+    from gateway.server.stream import Stream
+
+
+class Delivery:
+    """One answer to one client. `started` is set once a final head went out."""
+
+    __slots__ = (
+        "_carries_trailers", "_exchange", "_send", "_trailers_announced", "deadlines", "pipeline", "started", "stream",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        pipeline: Pipeline,
+        stream: Stream | None,
+        deadlines: Deadlines,
+        *,
+        carries_trailers: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._carries_trailers = carries_trailers
+        self._trailers_announced = False
+        self.pipeline = pipeline
+        self.stream = stream
+        self.deadlines = deadlines
+        self.started = False
+
+    async def reply(self, reply: Reply) -> None:
+        """A response of our own, whole."""
+        exchange = self._exchange
+        head = reply_head(reply)
+        self.pipeline.amend(exchange, head)
+        body = reply.body
+        if head.transform is not None:
+            body = head.transform.feed(body) + head.transform.finish()
+        if exchange.error is None:
+            exchange.error = reply.error
+        await self.start(head)
+        await self.chunk(b"" if exchange.method == b"HEAD" else body, more=False)
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """Pass a 1xx on, where there is a way to."""
+        if self.stream is not None:
+            self.stream.interim(status, end_to_end(headers))
+
+    async def start(self, head: ResponseHead, *, trailers: bool = False) -> None:
+        self.started = True
+        self._exchange.status = head.status
+        message: dict[str, Any] = {"type": "http.response.start", "status": head.status, "headers": head.headers}
+        if trailers and self._carries_trailers:
+            self._trailers_announced = True
+            message["trailers"] = True
+        await self._send(message)
+
+    async def chunk(self, data: bytes, *, more: bool) -> None:
+        self._exchange.bytes_out += len(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def end(self, trailers: Headers) -> None:
+        """After the last chunk, which said that there is no more."""
+        if self._trailers_announced:
+            await self._send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
+
+    def abort(self) -> None:
+        """Make it visible that the answer is not whole. Without our protocol class the server does so, as the app
+        returns without its last chunk."""
+        if self.stream is not None:
+            self.stream.abort()
+
+
+def reply_head(reply: Reply) -> ResponseHead:
+    """The head of a reply of our own; its length is always known (a HEAD request gets that of GET)."""
+    headers = [pair for pair in reply.headers if pair[0] != b"content-length"]
+    if reply.status >= 200 and reply.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    return ResponseHead(reply.status, headers, len(reply.body))

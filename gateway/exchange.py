@@ -1,0 +1,142 @@
+"""One request on its way: what came in, what was decided, what went out.
+
+Plain slots, written by the step that owns the field; a policy reads what it needs. `Headers` are raw pairs with
+lowercase names, in the order of the wire, duplicates kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.errors import GatewayError
+    from gateway.router import Route
+    from gateway.upstream.target import Target
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """A request and its outcome. Times are `loop.time()` seconds, sizes are bytes.
+
+    path: the raw path as the client sent it, without the mount prefix and without the query.
+    match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
+    query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
+    peer: the address of the socket; client: the address behind trusted proxies. Both without port.
+    """
+
+    __slots__ = (
+        "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
+        "host", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
+        "request_id", "reused", "route", "scheme", "server", "started_at", "status", "target", "traceparent",
+        "trusted", "upstream_name", "user_agent", "websocket",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes | None,
+        headers: Headers,
+        *,
+        scheme: bytes = b"http",
+        http_version: str = "1.1",
+        peer: str = "",
+        peer_port: int = 0,
+        mount: bytes = b"",
+        started_at: float = 0.0,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.match_path = path
+        self.query = query
+        self.headers = headers
+        self.scheme = scheme
+        self.http_version = http_version
+        self.host = b""
+        self.peer = peer
+        self.peer_port = peer_port
+        self.client = peer
+        self.trusted = False  # the peer is one of `trusted_proxies`
+        self.mount = mount
+        self.websocket = False
+        # decided on the way
+        self.route: Route | None = None
+        self.captures: Mapping[str, bytes] | None = None
+        self.request_id = b""
+        self.traceparent = b""
+        self.user_agent = b""
+        self.entrance = "asgi"  # asgi | http1 | express: which way it came in, for the log
+        self.upstream_name = ""
+        self.target: Target | None = None
+        self.attempts = 0
+        self.reused = False
+        # the outcome
+        self.started_at = started_at
+        self.first_byte_at = 0.0
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.error: GatewayError | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a request field; `name` in lowercase."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+
+class ResponseHead:
+    """A final answer's head on its way to the client; `amend` hooks may change it.
+
+    length: the body's length where it is known; None is "until it ends". `transform` is a body encoder
+    (see `gateway.compress`) that the delivery feeds every chunk through, or None.
+    """
+
+    __slots__ = ("headers", "length", "status", "transform")
+
+    def __init__(self, status: int, headers: Headers, length: int | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.length = length
+        self.transform: BodyTransform | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class BodyTransform:
+    """Turns a response body into another, chunk by chunk (compression)."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be sent now for this chunk, flushed: never held back for more input."""
+        raise NotImplementedError
+
+    def finish(self) -> bytes:
+        """The rest, once after the last chunk."""
+        raise NotImplementedError
+
+
+class Reply:
+    """A response that we make ourselves, whole."""
+
+    __slots__ = ("body", "error", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: Headers | None = None, body: bytes = b"", error: GatewayError | None = None
+    ) -> None:
+        self.status = status
+        self.headers: Headers = headers if headers is not None else []
+        self.body = body
+        self.error = error

@@ -1,0 +1,169 @@
+"""The gateway itself: takes the snapshot, finds the route, runs its pipeline, forwards or answers.
+
+This is the ASGI road. What it decides it decides in `Snapshot.decide`, without awaiting anything, so that a protocol
+class can do the same from its callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gateway.body import RequestBody
+from gateway.deadlines import Deadlines
+from gateway.deliver import Delivery
+from gateway.error_page import error_reply
+from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTimeout
+from gateway.forward import Departure, forward
+from gateway.intake import body_length, read_scope, screen
+from gateway.outgoing import request_headers
+from gateway.relay import Handshake, relay
+from gateway.server.stream import STREAM
+from gateway.upstream.local import serve_local_websocket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.exchange import Exchange
+    from gateway.router import Route
+    from gateway.server.stream import Stream
+    from gateway.snapshot import Snapshot
+
+    Scope = dict[str, Any]
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+log = logging.getLogger("gateway")
+
+
+class Gateway:
+    """Serves with one snapshot at a time, on one event loop, between `start` and `stop`."""
+
+    def __init__(self, build: Callable[[Deadlines], Snapshot]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(self._loop)
+        self.snapshot = build(self.deadlines)
+
+    async def start(self) -> None:
+        await self.snapshot.start()
+
+    async def stop(self) -> None:
+        await self.snapshot.stop()
+        self.deadlines.close()
+
+    # ------------------------------------------------------------ HTTP
+
+    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        snapshot = self.snapshot
+        extensions = scope.get("extensions") or {}
+        stream: Stream | None = extensions.get(STREAM)
+        exchange = read_scope(scope, stream, self._loop.time())
+        delivery = Delivery(
+            exchange, send, snapshot.fallback, stream, self.deadlines,
+            carries_trailers="http.response.trailers" in extensions,
+        )  # fmt: skip
+        try:
+            await self._serve(exchange, receive, delivery, snapshot)
+        except GatewayError as error:
+            await fail(exchange, error, delivery)
+        except asyncio.CancelledError:
+            exchange.error = exchange.error or ClientGone("cancelled")
+            raise
+        except Exception as exc:
+            exchange.error = GatewayError(f"internal error: {exc!r}")
+            log.exception("internal error", extra={"request_id": exchange.request_id.decode("latin-1")})
+            await fail(exchange, exchange.error, delivery)
+        finally:
+            delivery.pipeline.finish(exchange)
+
+    async def _serve(self, exchange: Exchange, receive: Receive, delivery: Delivery, snapshot: Snapshot) -> None:
+        if delivery.stream is None:
+            screen(exchange, snapshot.server_settings)
+        route = snapshot.route(exchange)
+        if route.hands_over(exchange) and delivery.stream is not None:
+            delivery.stream.hand_over()
+            return
+        delivery.pipeline = pipeline = route.pipeline
+        reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
+        if reply is not None:
+            if reply.error is not None and not reply.body:
+                raise reply.error
+            await delivery.reply(reply)
+            return
+        body = RequestBody(receive, body_length(exchange.headers), snapshot.max_body, exchange)
+        departure = depart(exchange, route, body, snapshot, delivery)
+        total = departure.timeouts.total
+        if total is None:
+            await forward(exchange, departure, delivery)
+            return
+        try:
+            async with asyncio.timeout(total):
+                await forward(exchange, departure, delivery)
+        except TimeoutError:
+            raise TotalTimeout(f"over {total:g} s") from None
+
+    # ------------------------------------------------------------ WebSocket, message by message
+
+    async def serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Where the server speaks WebSocket itself and ASGI carries the messages."""
+        snapshot = self.snapshot
+        exchange = read_scope(scope, None, self._loop.time())
+        handshake = Handshake(exchange, scope, send, snapshot.fallback)
+        try:
+            await receive()  # websocket.connect
+            await self._relay(exchange, scope, receive, send, handshake)
+        except GatewayError as error:
+            exchange.error = error
+            if not handshake.accepted:
+                await handshake.refuse(error_reply(error, exchange.header(b"accept"), exchange.request_id))
+        finally:
+            handshake.pipeline.finish(exchange)
+
+    async def _relay(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, handshake: Handshake
+    ) -> None:
+        snapshot = self.snapshot
+        screen(exchange, snapshot.server_settings)
+        route = snapshot.route(exchange)
+        handshake.pipeline = pipeline = route.pipeline
+        reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
+        if reply is not None:
+            if reply.error is not None and not reply.body:
+                raise reply.error
+            await handshake.refuse(reply)
+            return
+        departure = depart(exchange, route, RequestBody(receive, 0, 0, exchange), snapshot, None)
+        if departure.upstream.is_local:
+            await serve_local_websocket(exchange, departure, scope, receive, send)
+        else:
+            await relay(exchange, departure, handshake, receive, send)
+
+
+def depart(
+    exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None
+) -> Departure:
+    """The request as it leaves us."""
+    upstream = route.choose(exchange)
+    headers = request_headers(exchange, snapshot.request_ids.field)
+    route.pipeline.prepare(exchange, headers)
+    expects = delivery is not None and body.length != 0 and exchange.header(b"expect") is not None
+    return Departure(
+        upstream, route.target(exchange), headers, body, route.timeouts_for(upstream),
+        route.host_header or upstream.host_header, expects_continue=expects,
+    )  # fmt: skip
+
+
+async def fail(exchange: Exchange, error: GatewayError, delivery: Delivery) -> None:
+    """Tell the client, if an answer has not begun; else break it off."""
+    exchange.error = error
+    if isinstance(error, ClientGone):
+        exchange.status = exchange.status or error.status
+        delivery.abort()
+        return
+    if delivery.started:
+        log.warning("answer broken off", extra={"reason": str(error)})
+        delivery.abort()
+        return
+    allow = error.args[0] if isinstance(error, MethodNotAllowed) else None
+    await delivery.reply(error_reply(error, exchange.header(b"accept"), exchange.request_id, allow=allow))

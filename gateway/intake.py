@@ -1,0 +1,116 @@
+"""A request as it came in over ASGI, made into an `Exchange` and checked.
+
+Our own protocol class has parsed and checked the head already. Under another server the same refusals are made here, as
+far as ASGI shows what the client sent (RFC 9112 sections 3.2 and 6).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from gateway.errors import (
+    BadRequest,
+    HeaderTooLarge,
+    TargetTooLong,
+    UnsupportedCoding,
+    VersionNotSupported,
+)
+from gateway.exchange import Exchange
+from gateway.rfc.uri import strip_root_path, valid_host, valid_origin_form
+
+if TYPE_CHECKING:
+    from gateway.exchange import Headers
+    from gateway.server.settings import ServerSettings
+    from gateway.server.stream import Stream
+
+VERSIONS: Final = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
+WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
+
+
+def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exchange:
+    """The exchange of an `http` or `websocket` scope; nothing is checked yet."""
+    raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
+    root_path: str = scope.get("root_path", "")
+    mount = root_path.encode("latin-1", "replace")
+    inner = strip_root_path(raw_path, mount) if mount else raw_path
+    client = scope.get("client")
+    exchange = Exchange(
+        scope["method"].encode("latin-1") if "method" in scope else b"GET",
+        raw_path if inner is None else inner,
+        read_query(scope, stream),
+        scope["headers"] if isinstance(scope["headers"], list) else list(scope["headers"]),
+        scheme=WEBSOCKET_SCHEMES.get(scope["scheme"]) or scope["scheme"].encode("latin-1"),
+        http_version=scope.get("http_version", "1.1"),
+        peer=client[0] if client else "",
+        peer_port=client[1] if client else 0,
+        mount=mount if inner is not None else b"",
+        started_at=now,
+    )
+    exchange.server = scope.get("server")
+    if stream is not None:
+        exchange.host = stream.head.host
+        exchange.entrance = "http1"
+        exchange.websocket = stream.head.upgrade == b"websocket" and exchange.method == b"GET"
+    else:
+        exchange.websocket = scope["type"] == "websocket"
+    return exchange
+
+
+def read_query(scope: dict[str, Any], stream: Stream | None) -> bytes | None:
+    """None where there was no `?`; ASGI alone can not tell that from an empty query."""
+    query: bytes = scope.get("query_string", b"")
+    if query:
+        return query
+    return b"" if stream is not None and stream.head.origin_form.endswith(b"?") else None
+
+
+def screen(exchange: Exchange, settings: ServerSettings) -> None:
+    """Refuse what our own protocol class would have refused. Raises the GatewayError to answer."""
+    if exchange.http_version not in VERSIONS:
+        raise VersionNotSupported
+    headers = exchange.headers
+    if len(headers) > settings.max_headers:
+        raise HeaderTooLarge(f"over {settings.max_headers} fields")
+    if sum(len(name) + len(value) for name, value in headers) > settings.max_header_size:
+        raise HeaderTooLarge(f"over {settings.max_header_size} bytes")
+    if len(exchange.path) + len(exchange.query or b"") > settings.max_target_size:
+        raise TargetTooLong
+    if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
+        raise BadRequest("invalid request target")
+    check_host(exchange)
+    check_framing(exchange)
+
+
+def check_host(exchange: Exchange) -> None:
+    hosts = exchange.header_values(b"host")
+    if len(hosts) > 1 or (not hosts and exchange.http_version == "1.1"):
+        raise BadRequest("not exactly one Host")
+    if hosts:
+        if not valid_host(hosts[0]):
+            raise BadRequest("invalid Host")
+        exchange.host = hosts[0]
+
+
+def check_framing(exchange: Exchange) -> None:
+    codings = exchange.header_values(b"transfer-encoding")
+    if not codings:
+        return
+    if exchange.http_version == "1.0" or exchange.header(b"content-length") is not None:
+        raise BadRequest("more than one framing, or Transfer-Encoding in HTTP/1.0")
+    if codings != [b"chunked"] and [c.lower() for c in codings] != [b"chunked"]:
+        raise UnsupportedCoding("a transfer coding other than chunked")
+
+
+def body_length(headers: Headers) -> int:
+    """0 without a body, -1 where its length is not declared. Raises BadRequest."""
+    length = 0
+    seen = False
+    for name, value in headers:
+        if name == b"content-length":
+            if seen or not value.isdigit() or len(value) > 18:
+                raise BadRequest("invalid Content-Length")
+            length, seen = int(value), True
+        elif name == b"transfer-encoding":
+            length, seen = -1, True
+    return length

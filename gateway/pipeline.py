@@ -1,0 +1,61 @@
+"""The order of the phases: a route's policies, gathered once into one flat tuple of hooks a phase.
+
+Flat tuples cost a call a hook; nested middlewares would cost several, and again for every chunk of the body. The order
+of policies is the order of the list that `snapshot.py` builds; `amend` runs it backwards, as an onion would.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from gateway.policy import Admits, Amends, Finishes, Prepares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.exchange import Exchange, Headers, Reply, ResponseHead
+    from gateway.policy import Policy
+
+
+class Pipeline:
+    """`awaits`: one of the admit hooks is a coroutine function, so the route can not be decided in a callback."""
+
+    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "awaits")
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        listed = list(policies)
+        self._admit = tuple(p.admit for p in listed if isinstance(p, Admits))
+        self._prepare = tuple(p.prepare for p in listed if isinstance(p, Prepares))
+        self._amend = tuple(p.amend for p in reversed(listed) if isinstance(p, Amends))
+        self._finish = tuple(p.finish for p in listed if isinstance(p, Finishes))
+        self.awaits = any(inspect.iscoroutinefunction(hook) for hook in self._admit)
+
+    def admit(self, exchange: Exchange) -> Reply | None:
+        """The first reply that a policy gives, or None. Only where not `awaits`."""
+        for hook in self._admit:
+            reply = hook(exchange)
+            if reply is not None:
+                return reply  # type: ignore[return-value]  # no hook of this pipeline awaits
+        return None
+
+    async def admit_awaiting(self, exchange: Exchange) -> Reply | None:
+        for hook in self._admit:
+            reply = hook(exchange)
+            if inspect.isawaitable(reply):
+                reply = await reply
+            if reply is not None:
+                return reply
+        return None
+
+    def prepare(self, exchange: Exchange, headers: Headers) -> None:
+        for hook in self._prepare:
+            hook(exchange, headers)
+
+    def amend(self, exchange: Exchange, head: ResponseHead) -> None:
+        for hook in self._amend:
+            hook(exchange, head)
+
+    def finish(self, exchange: Exchange) -> None:
+        for hook in self._finish:
+            hook(exchange)

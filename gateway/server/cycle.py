@@ -1,0 +1,366 @@
+"""One request and its answer under our protocol class: the ASGI messages, and the stream extension beyond them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from gateway.server.stream import STREAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.exchange import Headers
+    from gateway.rfc.message import RequestHead
+    from gateway.server.protocol import GatewayProtocol
+
+log = logging.getLogger("gateway.server")
+
+BODY_HIGH_WATER: Final = 65536  # bytes of a request body that wait for the app
+NOT_THE_APPS: Final = frozenset({b"connection", b"content-length", b"keep-alive", b"transfer-encoding"})
+SAID_ONCE: Final = frozenset({b"date", b"server"})
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
+EXTENSIONS: Final = {"http.response.trailers": {}, "http.response.early_hint": {}}
+
+
+class Cycle:
+    """keep_alive: another request may follow on this connection."""
+
+    __slots__ = (
+        "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
+        "_left", "_more_body", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "head", "keep_alive", "on_gone", "started",
+    )  # fmt: skip
+
+    def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:
+        self._protocol = protocol
+        self.head = head
+        self.keep_alive = head.keep_alive
+        self.on_gone: Callable[[], None] | None = None
+        self.started = False
+        self._finished = False
+        self._disconnected = False
+        self._end_given = False
+        self._bodiless = False
+        self._kept_trailers: Headers = []
+        self._wants_continue = head.expects_continue
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._more_body = head.length != 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunked = False
+        self._left = -1  # bytes of a declared length still to come; -1: none declared
+        self._trailers = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        protocol = self._protocol
+        self._task = protocol.loop.create_task(self._run())
+        protocol.server_state.tasks.add(self._task)
+
+    # ------------------------------------------------------------ fed by the protocol
+
+    def feed(self, data: bytes, *, whole: bool) -> None:
+        self._more_body = not whole
+        if data and not self._finished:
+            self._body.append(data)
+            self._body_size += len(data)
+            if self._body_size > BODY_HIGH_WATER and not whole:
+                self._protocol.pause_reading()
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client has gone, or can not be understood any more."""
+        if self._disconnected or self._finished:
+            return
+        self._disconnected = True
+        self._wake()
+        if self.on_gone is not None:
+            gone, self.on_gone = self.on_gone, None
+            gone()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # ------------------------------------------------------------ the app
+
+    async def _run(self) -> None:
+        protocol = self._protocol
+        try:
+            await protocol.app(self._scope(), self.receive, self.send)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception:
+            log.exception("exception in the ASGI app")
+            await self._fail()
+        else:
+            if not self._finished and not self._disconnected:
+                if not self.started:
+                    log.error("the ASGI app returned without an answer")
+                await self._fail()
+        finally:
+            if self._task is not None:
+                protocol.server_state.tasks.discard(self._task)
+            protocol.released(self)
+
+    async def _fail(self) -> None:
+        """500 while that can be said; afterwards a broken connection is the only honest answer."""
+        if self._disconnected or self._finished:
+            return
+        if self.started:
+            self.abort()
+            return
+        body = b"Internal Server Error"
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _scope(self) -> dict[str, Any]:
+        protocol = self._protocol
+        head = self.head
+        path, _, query = head.origin_form.partition(b"?")
+        text = path.decode("latin-1")
+        root_path = protocol.config.root_path
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1" if head.minor else "1.0",
+            "method": head.method.decode("latin-1"),
+            "scheme": protocol.scheme,
+            "path": root_path + (unquote(text) if "%" in text else text),
+            "raw_path": root_path.encode() + path,
+            "root_path": root_path,
+            "query_string": query,
+            "headers": head.headers,
+            "client": protocol.client,
+            "server": protocol.server,
+            "state": protocol.state.copy(),
+            "extensions": {**EXTENSIONS, STREAM: self},
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        if self._wants_continue:
+            self._say_continue()
+        if not self._end_given:
+            while not self._body and self._more_body and not self._disconnected:
+                await self._wait()
+            if not self._disconnected:
+                return self._take_body()
+        while not self._disconnected and not self._finished:
+            await self._wait()
+        return {"type": "http.disconnect"}
+
+    def _take_body(self) -> dict[str, Any]:
+        body = self._body
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self._body_size = 0
+        self._end_given = not self._more_body
+        self._protocol.resume_reading()
+        return {"type": "http.request", "body": data, "more_body": self._more_body}
+
+    async def _wait(self) -> None:
+        self._waiter = self._protocol.loop.create_future()
+        await self._waiter
+
+    def _say_continue(self) -> None:
+        """The app wants the body that the client holds back (RFC 9110 section 10.1.1)."""
+        self._wants_continue = False
+        if not self.started and self._more_body and not self._body and not self._disconnected:
+            self._protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if self._protocol.write_paused and not self._disconnected:
+            await self._protocol.drain()
+        if self._disconnected:
+            return
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == "http.response.start":
+            self._send_head(message["status"], message.get("headers", ()), trailers=message.get("trailers", False))
+        elif kind == "http.response.trailers":
+            self._send_trailers(message.get("headers", ()), more=message.get("more_trailers", False))
+        elif kind == "http.response.early_hint":
+            self.interim(103, [(b"link", link) for link in message["links"]])
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+    # ------------------------------------------------------------ the answer on the wire
+
+    def _send_head(self, status: int, headers: Headers, *, trailers: bool) -> None:
+        if self.started:
+            raise RuntimeError("http.response.start was sent twice")
+        lines, length = self._lines(headers)
+        fields = len(lines) // 4
+        data = b"".join(lines)
+        if has_stray_break(data, fields):
+            raise RuntimeError("a header field holds a line break")
+        self.started = True
+        framing = self._framing(status, length, trailers=trailers)
+        self._protocol.transport.write(b"".join((STATUS_LINES[status], data, framing, b"\r\n")))
+
+    def _lines(self, headers: Headers) -> tuple[list[bytes], int]:
+        """The field lines that are the app's to say, and its Content-Length or -1."""
+        lines: list[bytes] = []
+        defaults = self._protocol.server_state.default_headers
+        length = -1
+        for field, value in headers:
+            name = field.lower()
+            if name in NOT_THE_APPS:
+                if name == b"content-length":
+                    length = int(value)
+                elif name == b"connection" and b"close" in value.lower():
+                    self.keep_alive = False
+                continue
+            if name in SAID_ONCE:
+                defaults = [pair for pair in defaults if pair[0] != name]
+            lines += (name, b": ", value, b"\r\n")
+        for name, value in defaults:
+            lines += (name, b": ", value, b"\r\n")
+        return lines, length
+
+    def _framing(self, status: int, length: int, *, trailers: bool) -> bytes:
+        """Decide how the body ends and whether the connection goes on (RFC 9112 sections 6 and 9.3)."""
+        framing = b"content-length: %d\r\n" % length if length >= 0 and status != 204 else b""
+        if self.head.method == b"HEAD" or status in (204, 304):
+            self._bodiless = True
+        elif length >= 0:
+            self._left = length
+        elif self.head.minor == 1:
+            self._chunked = True
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            self.keep_alive = False  # an HTTP/1.0 client: the body ends with the connection
+        self._trailers = trailers
+        if self._more_body:  # an answer before the request was whole: what follows is not read as a request
+            self.keep_alive = False
+        if not self.keep_alive:
+            return framing + b"connection: close\r\n"
+        return framing if self.head.minor == 1 else framing + b"connection: keep-alive\r\n"
+
+    def _send_body(self, data: bytes, *, more: bool) -> None:
+        if not self.started or self._finished:
+            raise RuntimeError("http.response.body outside an answer")
+        transport = self._protocol.transport
+        if self._bodiless:
+            data = b""
+        elif self._chunked:
+            if data:
+                transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            if not more and not self._trailers:
+                transport.write(b"0\r\n\r\n")
+        else:
+            if self._left >= 0:
+                self._left -= len(data)
+                if self._left < 0 or (self._left and not more):
+                    self._finished = True
+                    self._protocol.transport.abort()
+                    raise RuntimeError("the body does not have its Content-Length")
+            if data:
+                transport.write(data)
+        if not more and not self._trailers:
+            self._finish()
+
+    def _send_trailers(self, headers: Headers, *, more: bool) -> None:
+        if not self._trailers:
+            raise RuntimeError("http.response.trailers were not announced")
+        self._kept_trailers += headers
+        if not more:
+            if self._chunked:
+                lines = b"".join([b"%s: %s\r\n" % (name, value) for name, value in self._kept_trailers])
+                if has_stray_break(lines, len(self._kept_trailers)):
+                    raise RuntimeError("a trailer field holds a line break")
+                self._protocol.transport.write(b"0\r\n" + lines + b"\r\n")
+            self._finish()
+
+    def _finish(self) -> None:
+        self._finished = True
+        self.on_gone = None
+        self._wake()
+        self._protocol.answered(self)
+
+    # ------------------------------------------------------------ the stream extension
+
+    def interim(self, status: int, headers: Headers) -> None:
+        if self.started or self._disconnected or self.head.minor == 0:
+            return
+        lines = [STATUS_LINES[status]]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n")
+        self._protocol.transport.write(b"".join(lines))
+
+    def abort(self) -> None:
+        """Break the answer off. What a declared framing shows as cut is flushed; else only a reset tells."""
+        if self._finished or self._disconnected:
+            return
+        self._finished = True
+        self.on_gone = None
+        transport = self._protocol.transport
+        self._protocol.give_up()
+        self._protocol.connections.discard(self._protocol)  # type: ignore[arg-type]
+        if self._chunked or self._left > 0:
+            transport.close()
+        else:
+            reset(transport)
+
+    def switch(self, headers: Headers) -> tuple[asyncio.Transport, bytes]:
+        protocol = self._protocol
+        lines = [STATUS_LINES[101]]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n")
+        self.started = self._finished = True
+        self.on_gone = None
+        protocol.give_up()
+        protocol.transport.write(b"".join(lines))
+        return protocol.transport, protocol.take_buffer()
+
+    def hand_over(self) -> None:
+        """As uvicorn's own classes do: the request is written again for the WebSocket protocol class."""
+        protocol = self._protocol
+        self.started = self._finished = True
+        self.on_gone = None
+        head = self.head
+        lines = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
+        for name, value in head.headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n", protocol.take_buffer())
+        protocol.give_up()
+        protocol.connections.discard(protocol)  # type: ignore[arg-type]
+        successor = protocol.config.ws_protocol_class(  # type: ignore[misc,call-arg]
+            config=protocol.config, server_state=protocol.server_state, app_state=protocol.state
+        )
+        successor.connection_made(protocol.transport)
+        successor.data_received(b"".join(lines))
+        protocol.transport.set_protocol(successor)
+
+
+def has_stray_break(data: bytes, lines: int) -> bool:
+    """Other line breaks than the CRLFs of so many lines: an app's value would become a field, or an answer, of its own."""
+    return data.count(b"\n") != lines or data.count(b"\r") != lines or data.count(b"\r\n") != lines or b"\0" in data
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close with a TCP reset, so that a body without a declared end does not look whole."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,356 @@
+"""Our HTTP/1.1 protocol class for uvicorn (its `http=` setting): lean, strict and patient only within limits.
+
+It runs ASGI apps as uvicorn's own classes do, and closes what they leave open: one strict parser (`rfc/message.py`),
+limits on the head's size and count, deadlines for slow clients, no chunked coding and no 1xx to HTTP/1.0 clients,
+interim answers, trailers, half-closed clients, bodies left unread, and a byte tunnel for WebSocket.
+
+A connection reads one request at a time. What is pipelined behind it waits unparsed, at most `PIPELINE_LIMIT` bytes,
+until the answer before it is whole; so answers are in order and one client gets no more than one request at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from gateway.deadlines import NEVER, Deadlines
+from gateway.errors import (
+    BadRequest,
+    GatewayError,
+    HeaderTooLarge,
+    RequestTimeout,
+    TargetTooLong,
+)
+from gateway.rfc.chunked import BadChunk, ChunkedDecoder
+from gateway.rfc.message import read_request_head
+from gateway.server.cycle import Cycle
+from gateway.server.refusal import refusal
+from gateway.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from gateway.rfc.message import RequestHead
+
+log = logging.getLogger("gateway.server")
+
+PIPELINE_LIMIT: Final = 65536  # bytes read ahead of the request that is being answered
+LINGER_BYTES: Final = 1 << 20  # bytes of an unread body that are thrown away before the connection closes
+LINGER_SECONDS: Final = 2.0
+WRITE_HIGH_WATER: Final = 65536
+
+# Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.
+_HEAD, _BODY, _ANSWER, _LINGER, _GONE = range(5)
+
+
+class GatewayProtocol(asyncio.Protocol):
+    """One client connection. Its settings are the app's `server_settings`, where it has them."""
+
+    __slots__ = (
+        "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "app", "bucket",
+        "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
+        "state", "transport", "write_paused", "writable",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.app = config.loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self.server_state = server_state
+        self.connections = server_state.connections
+        self.state = app_state
+        self.settings, self.deadlines = shared(config, server_state, self.loop)
+        self.deadline = NEVER
+        self.bucket = NEVER
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
+        self.write_paused = False
+        self.writable: asyncio.Future[None] | None = None
+        self._state = _HEAD
+        self._cycle: Cycle | None = None
+        self._buffer = b""
+        self._scanned = 0
+        self._chunks: ChunkedDecoder | None = None
+        self._left = 0
+        self._lingered = 0
+        self._paused = False
+        self._eof = False
+
+    # ------------------------------------------------------------ the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        local = transport.get_extra_info("sockname")
+        self.server = (str(local[0]), int(local[1])) if isinstance(local, tuple) else (str(local or ""), None)
+        self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        if len(self.connections) >= self.settings.max_connections:
+            self._state = _GONE
+            transport.write(refusal(503, "Too many connections."))
+            transport.close()
+            return
+        self.connections.add(self)  # type: ignore[arg-type]
+        self._watch(self.settings.header)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections.discard(self)  # type: ignore[arg-type]
+        self._state = _GONE
+        self.deadline = NEVER
+        self._buffer = b""
+        self.resume_writing()
+        if self._cycle is not None:
+            self._cycle.disconnect()
+
+    def eof_received(self) -> bool:
+        """A half-closed client still gets its answer if it said that it would ask no more; else it has left."""
+        self._eof = True
+        cycle = self._cycle
+        if self._state == _ANSWER and cycle is not None and not cycle.head.keep_alive and self.scheme == "http":
+            return True
+        if self._state == _BODY:
+            self.transport.abort()
+        return False
+
+    def shutdown(self) -> None:
+        """uvicorn stops: idle connections close, busy ones after their answer."""
+        if self._cycle is None:
+            self.transport.close()
+        elif self._state != _GONE:
+            self._cycle.keep_alive = False
+
+    # ------------------------------------------------------------ reading
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        if state == _HEAD:
+            self._read_head(self._buffer + data if self._buffer else data)
+        elif state == _BODY:
+            self._read_body(data)
+        elif state == _ANSWER:
+            self._buffer += data
+            if len(self._buffer) > PIPELINE_LIMIT:
+                self.pause_reading()
+        elif state == _LINGER:
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES:
+                self.transport.close()
+
+    def _read_head(self, data: bytes) -> None:
+        if not self._scanned:
+            data = data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data  # RFC 9112 section 2.2
+        end = data.find(b"\r\n\r\n", self._scanned)
+        settings = self.settings
+        if end < 0 or end > settings.max_header_size:
+            if len(data) > settings.max_header_size:
+                self._refuse(self._too_large(data))
+                return
+            if not self._buffer and data:
+                self._watch(settings.header)
+            self._buffer = data
+            self._scanned = max(0, len(data) - 3)
+            if self._scanned and b"\n" not in data and len(data) > settings.max_target_size + 64:
+                self._refuse(TargetTooLong())
+            return
+        self._buffer = b""
+        self._scanned = 0
+        try:
+            head = read_request_head(data[:end])
+            if len(head.headers) > settings.max_headers:
+                raise HeaderTooLarge(f"over {settings.max_headers} fields")
+            if len(head.target) > settings.max_target_size:
+                raise TargetTooLong
+        except GatewayError as exc:
+            self._refuse(exc)
+            return
+        self._start(head, data[end + 4 :])
+
+    def _too_large(self, data: bytes) -> GatewayError:
+        """414 when it is the target that takes the room, 431 otherwise."""
+        line_end = data.find(b"\r\n")
+        return TargetTooLong() if line_end < 0 or line_end > self.settings.max_target_size else HeaderTooLarge()
+
+    def _start(self, head: RequestHead, rest: bytes) -> None:
+        """A request has begun. (The express lane will take its requests here, before a task is made for the app.)"""
+        cycle = self._cycle = Cycle(self, head)
+        self.deadline = NEVER
+        if head.length == 0:
+            self._state = _ANSWER
+            self._buffer = rest
+            if head.upgrade == b"websocket" and not self.settings.tunnels and self.config.ws_protocol_class:
+                cycle.hand_over()
+                return
+            cycle.start()
+            return
+        self._state = _BODY
+        if head.length < 0:
+            self._chunks = ChunkedDecoder()
+        else:
+            self._left = head.length
+        cycle.start()
+        if rest:
+            self._read_body(rest)
+        self.watch_body()
+
+    def _read_body(self, data: bytes) -> None:
+        cycle = cast("Cycle", self._cycle)
+        if self._chunks is not None:
+            try:
+                payload = self._chunks.feed(data)
+            except BadChunk as exc:
+                self._refuse(BadRequest(str(exc)))
+                return
+            done, rest = self._chunks.done, self._chunks.rest
+        else:
+            payload = data[: self._left]
+            self._left -= len(payload)
+            done, rest = not self._left, data[len(payload) :]
+        if done:
+            self._state = _ANSWER
+            self._chunks = None
+            self._buffer = rest
+            self.deadline = NEVER
+        cycle.feed(payload, whole=done)
+        if not done:
+            self.watch_body()
+
+    def watch_body(self) -> None:
+        """While we wait for the client's body, and not while the app leaves it unread."""
+        if self._state == _BODY:
+            if self._paused:
+                self.deadline = NEVER
+            else:
+                self._watch(self.settings.body_idle)
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer a request that can not be read, and close; nothing behind it can be trusted."""
+        cycle = self._cycle
+        self._buffer = b""
+        if cycle is not None and self._state == _BODY:
+            cycle.disconnect()
+            if cycle.started:
+                self._state = _GONE
+                self.transport.abort()
+                return
+        log.info("request refused", extra={"client": self.client, "status": error.status, "reason": str(error)})
+        self.transport.write(refusal(error.status, error.detail))
+        self._linger()
+
+    # ------------------------------------------------------------ between two requests
+
+    def answered(self, cycle: Cycle) -> None:
+        """The cycle's answer is out, whole."""
+        self.server_state.total_requests += 1
+        if not cycle.keep_alive or self._eof or self._state == _BODY:
+            self._cycle = None
+            if self._state == _BODY and not self._eof:
+                self._linger()
+            else:
+                self._state = _GONE
+                self.transport.close()
+            return
+        self._cycle = None
+        self._state = _HEAD
+        self.resume_reading()
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._watch(self.settings.header)
+            self.loop.call_soon(self._next, data)  # not deeper into the stack with every pipelined request
+        else:
+            self._watch(self.settings.keepalive)
+
+    def _next(self, data: bytes) -> None:
+        if self._state == _HEAD:
+            self._read_head(data + self._buffer if self._buffer else data)
+
+    def _linger(self) -> None:
+        """Close without a reset that would destroy the answer on its way: throw away what the client still sends."""
+        self._state = _LINGER
+        self._cycle = None
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._watch(LINGER_SECONDS)
+        else:
+            self.transport.close()
+
+    def give_up(self) -> None:
+        """The connection is another protocol's from now on; it counts until its cycle is over."""
+        self._state = _GONE
+        self.deadline = NEVER
+
+    def released(self, cycle: Cycle) -> None:
+        """The app's task has ended."""
+        if self._state == _GONE and self._cycle is cycle:
+            self._cycle = None
+            self.connections.discard(self)  # type: ignore[arg-type]
+
+    def take_buffer(self) -> bytes:
+        data, self._buffer = self._buffer, b""
+        return data
+
+    # ------------------------------------------------------------ flow control and deadlines
+
+    def _watch(self, seconds: float) -> None:
+        self.deadlines.watch(self, self.deadlines.now() + seconds)
+
+    def expired(self, now: float) -> None:
+        if self.write_paused:
+            self.transport.abort()
+        elif self._state == _HEAD and not self._buffer:
+            self.transport.close()
+        elif self._state in (_HEAD, _BODY):
+            self._refuse(RequestTimeout())
+        else:
+            self.transport.abort()
+
+    def pause_reading(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+            self.watch_body()
+
+    def resume_reading(self) -> None:
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+            self.watch_body()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self._watch(self.settings.write_idle)
+
+    def resume_writing(self) -> None:
+        if self.write_paused:
+            self.write_paused = False
+            self.deadline = NEVER
+            self.watch_body()
+            if self.writable is not None and not self.writable.done():
+                self.writable.set_result(None)
+
+    async def drain(self) -> None:
+        """Until the client has taken what was written."""
+        self.writable = self.loop.create_future()
+        await self.writable
+
+
+def shared(
+    config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop
+) -> tuple[ServerSettings, Deadlines]:
+    """What all the connections of a server have in common; made with the first one, kept on uvicorn's state."""
+    found: tuple[ServerSettings, Deadlines] | None = getattr(server_state, "gateway", None)
+    if found is None:
+        settings = getattr(config.loaded_app, "server_settings", None) or ServerSettings()
+        found = (settings, Deadlines(loop))
+        server_state.gateway = found  # type: ignore[attr-defined]
+    return found

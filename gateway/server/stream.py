@@ -1,0 +1,36 @@
+"""What our own protocol class offers an app beyond ASGI: the scope's extension `gateway.stream`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from gateway.exchange import Headers
+    from gateway.rfc.message import RequestHead
+
+STREAM: Final = "gateway.stream"
+
+
+class Stream(Protocol):
+    """One request on its connection. `head` is the parsed request; its checks need not be made again.
+
+    on_gone: called once when the client leaves before its answer is whole; None when nobody cares.
+    """
+
+    head: RequestHead
+    on_gone: Callable[[], None] | None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """Send a 1xx, if the client knows them and its answer has not begun."""
+
+    def abort(self) -> None:
+        """Reset the connection: the answer that has begun will not be whole."""
+
+    def switch(self, headers: Headers) -> tuple[asyncio.Transport, bytes]:
+        """Answer 101 and give up the connection: its transport, and what the client sent already."""
+
+    def hand_over(self) -> None:
+        """Let uvicorn's WebSocket protocol class serve this upgrade; the app is called again, with its scope."""

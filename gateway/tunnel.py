@@ -1,0 +1,124 @@
+"""A WebSocket as a byte tunnel: after the 101 two sockets are handed to each other (RFC 6455, RFC 9110 section 7.8).
+
+Nothing is parsed, so frames, pings, extensions and close codes pass as they are. A side that does not read stops the
+other by the transports' own buffers. The tunnel ends with the first side that closes, when neither has sent a byte for
+`stream_idle` seconds, or when the server stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.deadlines import NEVER
+from gateway.errors import UpgradeFailed
+from gateway.rfc.headers import end_to_end
+
+if TYPE_CHECKING:
+    from gateway.deadlines import Deadlines
+    from gateway.deliver import Delivery
+    from gateway.exchange import Exchange
+    from gateway.rfc.message import AnswerHead
+    from gateway.upstream.connection import Connection
+
+
+async def splice(
+    exchange: Exchange, head: AnswerHead, rest: bytes, connection: Connection, delivery: Delivery, idle: float
+) -> None:
+    """Pass a target's 101 on, and then bytes both ways until one side closes. Raises UpgradeFailed before that."""
+    stream = delivery.stream
+    accepted = [value for name, value in head.headers if name == b"upgrade"]
+    if stream is None or len(accepted) != 1 or accepted[0].lower() != b"websocket":
+        connection.leave()
+        raise UpgradeFailed("the 101 does not switch to websocket")
+    fields = end_to_end(head.headers)
+    fields += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    client, early = stream.switch(fields)
+    delivery.started = True
+    exchange.status = 101
+    tunnel = Tunnel(client, connection.transport, delivery.deadlines, idle)
+    tunnel.start(early, rest)
+    try:
+        await tunnel.closed
+    finally:
+        tunnel.close()
+        exchange.bytes_in += tunnel.client.bytes_received
+        exchange.bytes_out += tunnel.target.bytes_received
+        connection.leave()
+
+
+class Tunnel:
+    """Both ends, and the deadline for silence."""
+
+    __slots__ = ("_deadlines", "_idle", "_seen", "bucket", "client", "closed", "deadline", "target")
+
+    def __init__(
+        self, client: asyncio.Transport, target: asyncio.Transport, deadlines: Deadlines, idle: float
+    ) -> None:
+        self.client = TunnelEnd(self, client, target)
+        self.target = TunnelEnd(self, target, client)
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.deadline = NEVER
+        self.bucket = NEVER
+        self._deadlines = deadlines
+        self._idle = idle
+        self._seen = -1
+
+    def start(self, from_client: bytes, from_target: bytes) -> None:
+        for end, early in ((self.client, from_client), (self.target, from_target)):
+            end.transport.set_protocol(end)
+            if early:
+                end.data_received(early)
+        for end in (self.client, self.target):
+            if end.transport.is_closing():
+                self.close()
+            else:
+                end.transport.resume_reading()
+        self.expired(self._deadlines.now())
+
+    def expired(self, now: float) -> None:
+        """Close when nothing has come since the last look."""
+        seen = self.client.bytes_received + self.target.bytes_received
+        if seen == self._seen:
+            self.close()
+        else:
+            self._seen = seen
+            self._deadlines.watch(self, now + self._idle)
+
+    def close(self) -> None:
+        """Flush and close both sides."""
+        self.deadline = NEVER
+        for end in (self.client, self.target):
+            end.transport.close()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+class TunnelEnd(asyncio.Protocol):
+    """What comes in here goes out there."""
+
+    __slots__ = ("_other", "_tunnel", "_write", "bytes_received", "transport")
+
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport, other: asyncio.Transport) -> None:
+        self._tunnel = tunnel
+        self._other = other
+        self._write = other.write
+        self.transport = transport
+        self.bytes_received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        self._write(data)
+
+    def pause_writing(self) -> None:
+        if not self._other.is_closing():
+            self._other.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self._other.is_closing():
+            self._other.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tunnel.close()
+
+

@@ -1,0 +1,369 @@
+"""A local ASGI app as a target (`asgi://module:app`): no socket and no HTTP parsing, but the same interface.
+
+The app runs in a task of its own for every request and is streamed both ways: it waits in `send` while the client is
+slow, and in `receive` for the rest of the body. Its lifespan is run, once, with the gateway's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from gateway.errors import BadResponse, GatewayError, IncompleteResponse, TargetError
+from gateway.rfc.message import UNTIL_CLOSE, AnswerHead
+from gateway.upstream.sink import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.exchange import Exchange, Headers
+    from gateway.upstream.address import Address
+    from gateway.forward import Departure
+    from gateway.upstream.sink import Sink
+
+    Message = dict[str, Any]
+    App = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
+
+log = logging.getLogger("gateway.local")
+
+BODY_HIGH_WATER: Final = 65536
+STARTUP_TIMEOUT: Final = 60.0
+
+
+def import_app(name: str) -> App:
+    """`module:attribute` to the app. Raises TargetError."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in (attribute or "app").split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as exc:
+        raise TargetError(f"asgi://{name}: {exc}") from exc
+    return found  # type: ignore[no-any-return]
+
+
+class LocalApp:
+    """The app of one target with its lifespan: `startup` and `shutdown` are called once each, by the gateway's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.app: App | None = None
+        self.state: dict[str, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._events: asyncio.Queue[Message] = asyncio.Queue(maxsize=2)
+        self._answer: asyncio.Future[str] | None = None
+
+    async def startup(self) -> None:
+        """Import the app and start its lifespan. Raises TargetError where either fails."""
+        self.app = import_app(self.name)
+        self._task = asyncio.create_task(self._run_lifespan(), name=f"lifespan of {self.name}")
+        failure = await self._ask("lifespan.startup", STARTUP_TIMEOUT)
+        if failure:
+            raise TargetError(f"asgi://{self.name}: start-up failed: {failure}")
+
+    async def shutdown(self, timeout: float = 10.0) -> None:
+        if self._task is None:
+            return
+        if not self._task.done():
+            await self._ask("lifespan.shutdown", timeout)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def _ask(self, event: str, timeout: float) -> str:
+        """Send a lifespan event and wait for its answer: what failed, or nothing."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._events.put_nowait({"type": event})
+        try:
+            return await asyncio.wait_for(self._answer, timeout)
+        except TimeoutError:
+            return f"no answer to {event} within {timeout:g} s"
+
+    async def _run_lifespan(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        assert self.app is not None
+        try:
+            await self.app(scope, self._events.get, self._lifespan_send)
+        except Exception as exc:  # an app without lifespan raises whatever it likes (ASGI lifespan section 2)
+            log.debug("app without lifespan", extra={"app": self.name, "reason": repr(exc)})
+        self._settle("")
+
+    async def _lifespan_send(self, message: Message) -> None:
+        self._settle(str(message.get("message") or "refused") if message["type"].endswith(".failed") else "")
+
+    def _settle(self, failure: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(failure)
+
+
+class LocalTarget:
+    """The target that stands for a local app, to a balancer and the forwarder like any other."""
+
+    __slots__ = ("address", "failures", "in_flight", "local", "name", "requests", "weight")
+
+    def __init__(self, address: Address, weight: int = 1) -> None:
+        self.address = address
+        self.name = address.name
+        self.weight = weight
+        self.in_flight = 0
+        self.requests = 0
+        self.failures = 0
+        self.local = LocalApp(address.app or "")
+
+    def take(self, exchange: Exchange) -> LocalLink | None:
+        return LocalLink(self.local, exchange)
+
+    async def connect(self, connect: float, pool: float) -> LocalLink:
+        raise TargetError(f"{self.name} has no connections to make")
+
+    async def start(self) -> None:
+        await self.local.startup()
+
+    async def stop(self) -> None:
+        await self.local.shutdown()
+
+
+class LocalLink:
+    """One exchange with a local app; the counterpart of `Connection`."""
+
+    __slots__ = (
+        "_body", "_body_done", "_body_size", "_body_waiter", "_ended", "_exchange", "_head_passed", "_local",
+        "_outgoing", "_paused", "_resumed", "_sink", "_started", "_task", "_trailers", "reused",
+    )  # fmt: skip
+
+    def __init__(self, local: LocalApp, exchange: Exchange) -> None:
+        self._local = local
+        self._exchange = exchange
+        self.reused = False
+        self._sink: Sink | None = None
+        self._outgoing: Outgoing | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._body: deque[bytes] = deque()
+        self._body_size = 0
+        self._body_done = False
+        self._body_waiter: asyncio.Future[None] | None = None
+        self._started: AnswerHead | None = None
+        self._head_passed = False
+        self._ended = False
+        self._trailers: Headers | None = None
+        self._paused = False
+        self._resumed: asyncio.Future[None] | None = None
+
+    # ------------------------------------------------------------ driven by the forwarder
+
+    @property
+    def write_paused(self) -> bool:
+        return self._body_size >= BODY_HIGH_WATER
+
+    def send(self, request: Outgoing, sink: Sink) -> None:
+        self._outgoing = request
+        self._sink = sink
+        self._body_done = request.length == 0
+        self._task = asyncio.get_running_loop().create_task(self._run(local_scope(self._exchange, request, self._local)))
+
+    def send_body(self, data: bytes) -> None:
+        self._body.append(data)
+        self._body_size += len(data)
+        self._wake(self._body_waiter)
+
+    def end_body(self) -> None:
+        self._body_done = True
+        self._wake(self._body_waiter)
+
+    def allow_silence(self, seconds: float) -> None:
+        """A local app's silence is not timed."""
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        self._wake(self._resumed)
+
+    def abandon(self, sink: Sink) -> None:
+        """The app is cancelled: its client has gone."""
+        if self._sink is not sink:
+            return
+        self._sink = None
+        self._ended = True
+        if self._task is not None:
+            self._task.cancel()
+
+    # ------------------------------------------------------------ the app's side
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        assert self._local.app is not None
+        try:
+            await self._local.app(scope, self._receive, self._send)
+        except Exception as exc:
+            log.exception("exception in a local app", extra={"app": self._local.name})
+            self._fail(exc)
+        else:
+            self._fail(None)
+
+    def _fail(self, exc: Exception | None) -> None:
+        """The app returned: fine if its answer is whole."""
+        sink, self._sink = self._sink, None
+        if sink is not None and not self._ended:
+            reason = f"asgi://{self._local.name}: {exc!r}"
+            error: GatewayError = BadResponse(reason) if self._started is None else IncompleteResponse(reason)
+            sink.failed(error)
+
+    async def _receive(self) -> Message:
+        if self._ended:
+            return {"type": "http.disconnect"}
+        while not self._body and not self._body_done:
+            await self._wait_body()
+        if not self._body and self._outgoing is None:  # the whole body was delivered
+            await self._wait_end()
+            return {"type": "http.disconnect"}
+        data = b"".join(self._body)
+        self._body.clear()
+        was_paused = self.write_paused
+        self._body_size = 0
+        if was_paused and self._sink is not None:
+            self._sink.writable()
+        if self._body_done:
+            self._outgoing = None
+        return {"type": "http.request", "body": data, "more_body": not self._body_done}
+
+    async def _wait_body(self) -> None:
+        self._body_waiter = asyncio.get_running_loop().create_future()
+        await self._body_waiter
+
+    async def _wait_end(self) -> None:
+        while not self._ended:
+            await self._wait_body()
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        if self._sink is None:
+            return
+        if kind == "http.response.start":
+            self._start(message)
+        elif kind == "http.response.body":
+            await self._send_chunk(message)
+        elif kind == "http.response.trailers":
+            self._send_trailers(message)
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+    def _start(self, message: Message) -> None:
+        if self._started is not None:
+            raise RuntimeError("http.response.start was sent twice")
+        headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", [])]
+        head = AnswerHead(message["status"], 1, headers)
+        head.length = declared_length(head, self._exchange.method)
+        self._started = head
+        if message.get("trailers"):
+            self._trailers = []
+
+    async def _send_chunk(self, message: Message) -> None:
+        head = self._started
+        if head is None:
+            raise RuntimeError("http.response.body before http.response.start")
+        assert self._sink is not None
+        if self._ended:
+            raise RuntimeError("http.response.body after the answer was whole")
+        if not self._head_passed:
+            self._head_passed = True
+            self._sink.head(head)
+        body = message.get("body", b"")
+        if body and self._sink is not None and self._exchange.method != b"HEAD":
+            self._sink.data(bytes(body))
+        if not message.get("more_body", False):
+            if self._trailers is None:
+                self._end([])
+        elif self._paused:
+            self._resumed = asyncio.get_running_loop().create_future()
+            await self._resumed
+
+    def _send_trailers(self, message: Message) -> None:
+        if self._trailers is None:
+            return
+        self._trailers += [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", [])]
+        if not message.get("more_trailers", False):
+            self._end(self._trailers)
+
+    def _end(self, trailers: Headers) -> None:
+        self._ended = True
+        self._wake(self._body_waiter)
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.end(trailers)
+
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+def declared_length(head: AnswerHead, method: bytes) -> int:
+    """The body's length as the app's fields declare it."""
+    if method == b"HEAD" or head.status in (204, 304):
+        return 0
+    for name, value in head.headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return UNTIL_CLOSE
+
+
+def local_scope(exchange: Exchange, request: Outgoing, local: LocalApp) -> dict[str, Any]:
+    """The ASGI scope of a request to a local app: `root_path` is what the gateway stripped from the path."""
+    raw_path, _, query = request.target.partition(b"?")
+    path = raw_path.decode("latin-1")
+    root_path = mount_of(exchange, raw_path)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": exchange.http_version,
+        "method": request.method.decode("latin-1"),
+        "scheme": exchange.scheme.decode("latin-1"),
+        "path": root_path + (unquote(path) if "%" in path else path),
+        "raw_path": root_path.encode("latin-1") + raw_path,
+        "root_path": root_path,
+        "query_string": query,
+        "headers": request.headers,
+        "client": (exchange.client, exchange.peer_port),
+        "server": exchange.server,
+        "state": local.state.copy(),
+        "extensions": {"http.response.trailers": {}},
+    }
+
+
+def mount_of(exchange: Exchange, raw_path: bytes) -> str:
+    """What lies before the target's path in the client's, when a prefix was stripped."""
+    whole = exchange.mount + exchange.path
+    if whole != raw_path and whole.endswith(raw_path):
+        return whole[: -len(raw_path)].decode("latin-1")
+    return exchange.mount.decode("latin-1")
+
+
+async def serve_local_websocket(
+    exchange: Exchange, departure: Departure, scope: dict[str, Any], receive: Any, send: Any
+) -> None:
+    """A WebSocket to a local app needs no relay: the app speaks ASGI itself, and is asked in our place."""
+    target = departure.upstream.balancer.pick(departure.key, ())
+    assert isinstance(target, LocalTarget)
+    exchange.target = target  # type: ignore[assignment]
+    exchange.status = 101
+    exchange.upstream_name = departure.upstream.name
+    request = Outgoing(b"GET", departure.target, departure.headers, 0, departure.timeouts)
+    inner = local_scope(exchange, request, target.local) | {"type": "websocket", "scheme": scope["scheme"]}
+    inner["subprotocols"] = scope.get("subprotocols", [])
+    inner["extensions"] = scope.get("extensions", {})
+
+    async def connect_first() -> Message:
+        return {"type": "websocket.connect"} if next(calls, None) is not None else await receive()
+
+    calls = iter((1,))
+    target.in_flight += 1
+    try:
+        assert target.local.app is not None
+        await target.local.app(inner, connect_first, send)
+    finally:
+        target.in_flight -= 1
