@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.errors import GatewayError
-    from gateway.router import Route
+    from gateway.route import Route
     from gateway.upstream.target import Target
 
 Headers = list[tuple[bytes, bytes]]
@@ -29,7 +29,7 @@ class Exchange:
 
     __slots__ = (
         "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
-        "host", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
+        "host", "host_sent", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "started_at", "status", "target", "traceparent",
         "trusted", "upstream_name", "user_agent", "websocket",
     )  # fmt: skip
@@ -56,11 +56,13 @@ class Exchange:
         self.scheme = scheme
         self.http_version = http_version
         self.host = b""
+        self.host_sent = b""  # the Host that the target was asked by
         self.peer = peer
         self.peer_port = peer_port
         self.client = peer
         self.trusted = False  # the peer is one of `trusted_proxies`
         self.mount = mount
+        self.server: tuple[str, int | None] | None = None  # our own address, for local apps
         self.websocket = False
         # decided on the way
         self.route: Route | None = None

@@ -156,8 +156,9 @@ def outgoing(exchange: Exchange, departure: Departure) -> Outgoing:
     body = departure.body
     target = exchange.target
     assert target is not None
+    exchange.host_sent = host_for(exchange, target, departure.host_header)
     headers = [
-        (b"host", host_for(exchange, target, departure.host_header)),
+        (b"host", exchange.host_sent),
         *departure.headers,
         *framing(body.length, sends_body=exchange.method in BODY_METHODS),
     ]

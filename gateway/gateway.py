@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.exchange import Exchange
-    from gateway.router import Route
+    from gateway.route import Route
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
 
@@ -81,7 +81,7 @@ class Gateway:
         if delivery.stream is None:
             screen(exchange, snapshot.server_settings)
         route = snapshot.route(exchange)
-        if route.hands_over(exchange) and delivery.stream is not None:
+        if exchange.websocket and delivery.stream is not None and route.shares and route.shares[0].upstream.is_local:
             delivery.stream.hand_over()
             return
         delivery.pipeline = pipeline = route.pipeline
@@ -91,7 +91,7 @@ class Gateway:
                 raise reply.error
             await delivery.reply(reply)
             return
-        body = RequestBody(receive, body_length(exchange.headers), snapshot.max_body, exchange)
+        body = RequestBody(receive, body_length(exchange.headers), route.max_body, exchange)
         departure = depart(exchange, route, body, snapshot, delivery)
         total = departure.timeouts.total
         if total is None:
@@ -144,13 +144,13 @@ def depart(
     exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None
 ) -> Departure:
     """The request as it leaves us."""
-    upstream = route.choose(exchange)
+    share = route.choose()
     headers = request_headers(exchange, snapshot.request_ids.field)
     route.pipeline.prepare(exchange, headers)
     expects = delivery is not None and body.length != 0 and exchange.header(b"expect") is not None
     return Departure(
-        upstream, route.target(exchange), headers, body, route.timeouts_for(upstream),
-        route.host_header or upstream.host_header, expects_continue=expects,
+        share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
+        expects_continue=expects,
     )  # fmt: skip
 
 
@@ -165,5 +165,5 @@ async def fail(exchange: Exchange, error: GatewayError, delivery: Delivery) -> N
         log.warning("answer broken off", extra={"reason": str(error)})
         delivery.abort()
         return
-    allow = error.args[0] if isinstance(error, MethodNotAllowed) else None
+    allow = str(error).encode() if isinstance(error, MethodNotAllowed) else None
     await delivery.reply(error_reply(error, exchange.header(b"accept"), exchange.request_id, allow=allow))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import FORWARDING, forwarded_fields, is_forwarding_twin
-from gateway.rfc.headers import accepts_trailers, end_to_end
+from gateway.rfc.headers import HOP_BY_HOP, accepts_trailers, end_to_end
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 VIA: Final = b"1.1 gateway"  # our pseudonym (RFC 9110 section 7.6.3)
 EXPECT: Final = (b"expect", b"100-continue")
-_OURS: Final = frozenset({b"host", b"content-length", b"expect", b"via", *FORWARDING})
+_OURS: Final = HOP_BY_HOP | FORWARDING | {b"host", b"content-length", b"expect", b"via"}
 _NOT_IN_TRAILERS: Final = frozenset(
     {b"content-length", b"host", b"set-cookie", b"cache-control", b"content-encoding", b"content-type", b"content-range",
      b"authorization", b"location", b"vary", b"age", b"date", b"expires", b"retry-after", b"www-authenticate"}
 )  # fmt: skip  # RFC 9110 section 6.5.1
-_RESPONSE_OURS: Final = frozenset({b"via"})
+_RESPONSE_OURS: Final = HOP_BY_HOP | {b"via"}
 _UPGRADE: Final = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 

@@ -6,24 +6,28 @@ the order of the phases (and its reverse for `amend`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from gateway.admin.health import Health, Readiness, Ready, State
 from gateway.balance import BALANCERS
-from gateway.errors import MethodNotAllowed, NoRoute, NoTarget
-from gateway.observe.access_log import AccessLog
+from gateway.errors import MethodNotAllowed, NoRoute
+from gateway.observe.access_log import AccessLog, Descriptor, LogFile
 from gateway.observe.counters import Counters
 from gateway.observe.request_id import RequestIds
-from gateway.observe.trace import check as check_trace
 from gateway.pipeline import Pipeline
 from gateway.policies.access import Access
 from gateway.policies.compression import Compression
-from gateway.policies.headers import RequestHeaders, ResponseHeaders, StrictTransportSecurity
+from gateway.policies.headers import RequestHeaders, ResponseHeaders
+from gateway.policies.mapping import PublicAddresses
 from gateway.policies.respond import FixedAnswer, Redirect
 from gateway.policies.standard import NoConnect, ResponseId, TraceContext
-from gateway.rfc.forwarded import Networks, client_address
+from gateway.rewrite import PathRewrite
+from gateway.rfc.forwarded import Networks, client_address, forwarded_for
 from gateway.rfc.uri import match_path
-from gateway.router import Found, Match, Rejected, Route, Router
+from gateway.route import Route, Share
+from gateway.router import Match, PathPattern, Rejected, Router, compile_path, quoted
 from gateway.server.settings import ServerSettings
 from gateway.upstream.address import Address
 from gateway.upstream.local import LocalTarget
@@ -33,6 +37,7 @@ from gateway.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from gateway import config as c
     from gateway.deadlines import Deadlines
@@ -40,4 +45,241 @@ if TYPE_CHECKING:
     from gateway.policy import Policy
     from gateway.upstream.upstream import AnyTarget
 
-log = logging.getLogger("gateway")
+HEALTH: Final = "healthz"
+READY: Final = "readyz"
+
+
+class Snapshot:
+    """max_body is bytes; request_ids names the field of the request id."""
+
+    def __init__(
+        self,
+        router: Router,
+        upstreams: Mapping[str, Upstream],
+        fallback: Pipeline,
+        server_settings: ServerSettings,
+        *,
+        trusted: Networks,
+        access: Access | None,
+        request_ids: RequestIds,
+        readiness: Readiness,
+        access_log: AccessLog | None,
+        counters: Counters,
+    ) -> None:
+        self.router = router
+        self.upstreams = upstreams
+        self.fallback = fallback  # for requests that no route takes
+        self.server_settings = server_settings
+        self.request_ids = request_ids
+        self.readiness = readiness
+        self.counters = counters
+        self._trusted = trusted
+        self._access = access
+        self._access_log = access_log
+
+    def route(self, exchange: Exchange) -> Route:
+        """Resolve the client, give the request its id, find its route. Raises Denied, NoRoute or MethodNotAllowed."""
+        if self._trusted:
+            self._resolve_client(exchange)
+        self.request_ids.assign(exchange)
+        if self._access is not None and (refused := self._access.admit(exchange)) is not None:
+            assert refused.error is not None
+            raise refused.error
+        exchange.match_path = match_path(exchange.path)
+        found = self.router.find(exchange)
+        if found is None:
+            raise NoRoute(f"no route for {exchange.host!r} {exchange.match_path!r}")
+        if isinstance(found, Rejected):
+            raise MethodNotAllowed(b", ".join(sorted(found.allow)).decode())
+        exchange.route = found.route
+        exchange.captures = found.captures if exchange.match_path is exchange.path else quoted(found.captures)
+        return found.route
+
+    def _resolve_client(self, exchange: Exchange) -> None:
+        if self._trusted.contains(exchange.peer):
+            exchange.trusted = True
+            chain = exchange.header_values(b"x-forwarded-for") or forwarded_for(exchange.header_values(b"forwarded"))
+            exchange.client = client_address(exchange.peer, chain, self._trusted)
+
+    async def start(self) -> None:
+        await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
+        self.readiness.state = State.READY
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(upstream.stop() for upstream in self.upstreams.values()))
+        if self._access_log is not None:
+            self._access_log.close()
+
+
+def build_snapshot(config: c.Config, deadlines: Deadlines) -> Snapshot:
+    """Make the runtime objects of a checked configuration. Raises ValueError for files that have gone meanwhile."""
+    return _Builder(config, deadlines).snapshot()
+
+
+class _Builder:
+    """What is made once and used by several routes."""
+
+    def __init__(self, config: c.Config, deadlines: Deadlines) -> None:
+        self.config = config
+        self.deadlines = deadlines
+        self.request_ids = RequestIds(config.server.request_id)
+        self.readiness = Readiness()
+        self.counters = Counters(deadlines.now)
+        self.access_log = _access_log(config.access_log, deadlines)
+        self.upstreams = {
+            name: self._upstream(name, options) for name, options in config.all_upstreams().items()
+        }
+
+    def snapshot(self) -> Snapshot:
+        config = self.config
+        return Snapshot(
+            Router([*self._admin_routes(), *(self._route(options) for options in config.routes)]),
+            self.upstreams,
+            Pipeline(self._standard()),
+            server_settings(config),
+            trusted=Networks(config.server.trusted_proxies),
+            access=_access(config.server.access),
+            request_ids=self.request_ids,
+            readiness=self.readiness,
+            access_log=self.access_log,
+            counters=self.counters,
+        )
+
+    # ------------------------------------------------------------ policies
+
+    def _standard(self) -> list[Policy]:
+        """What every request has, also one that no route takes."""
+        finishing: list[Policy] = [self.counters]
+        if self.access_log is not None:
+            finishing.append(self.access_log)
+        return [*finishing, ResponseId(self.request_ids)]
+
+    def _policies(self, options: c.RouteOptions, rewrite: PathRewrite | None) -> list[Policy]:
+        """In the order of `admit`; `amend` runs backwards, so that a route's own response fields have the last word
+        over the target's and compression sees the final media type."""
+        config = self.config
+        policies = [*self._standard(), NoConnect(), TraceContext()]
+        if (access := _access(options.access)) is not None:
+            policies.append(access)
+        if (compression := config.compression_for(options)) is not None:
+            policies.append(_compression(compression))
+        if (hsts := config.hsts_for(options)) is not None:
+            policies.append(hsts.policy())
+        if (edits := options.request_headers) is not None:
+            policies.append(RequestHeaders(set=edits.set, add=edits.add, remove=edits.remove))
+        if (changes := options.response_headers) is not None:
+            policies.append(ResponseHeaders(set=changes.set, add=changes.add, remove=changes.remove))
+        policies.append(PublicAddresses(rewrite))
+        if options.redirect is not None:
+            policies.append(Redirect(options.redirect.to, options.redirect.status))
+        elif options.respond is not None:
+            policies.append(FixedAnswer(options.respond.status, options.respond.body, options.respond.headers))
+        return policies
+
+    # ------------------------------------------------------------ routes
+
+    def _admin_routes(self) -> list[Route]:
+        prefix = self.config.admin.path
+        if prefix is None:
+            return []
+        pages = ((HEALTH, Health()), (READY, Ready(self.readiness)))
+        return [
+            Route(name, Match(compile_path(f"{prefix}/{name}")), Pipeline([*self._standard(), page]))
+            for name, page in pages
+        ]
+
+    def _route(self, options: c.RouteOptions) -> Route:
+        rewrite = None
+        if options.strip_prefix or options.add_prefix or options.rewrite is not None:
+            rewrite = PathRewrite(options.strip_prefix or "", options.add_prefix or "", options.rewrite)
+        path = PathPattern.from_regex(options.path_regex) if options.path_regex else compile_path(options.path)
+        match = Match(
+            path, hosts=options.host, methods=options.methods, headers=options.headers, query=options.query
+        )
+        config = self.config
+        upstreams = config.all_upstreams()
+        return Route(
+            options.name,
+            match,
+            Pipeline(self._policies(options, rewrite)),
+            [
+                Share(
+                    self.upstreams[share.upstream],
+                    config.timeouts_for(options, upstreams[share.upstream]),
+                    share.weight,
+                )
+                for share in options.shares
+            ],
+            rewrite=rewrite,
+            host_header=None if options.host_header is None else options.host_header.encode(),
+            max_body=config.max_body_for(options),
+        )
+
+    # ------------------------------------------------------------ upstreams
+
+    def _upstream(self, name: str, options: c.UpstreamOptions) -> Upstream:
+        limits = TargetLimits(
+            options.max_connections, options.max_pending, options.keepalive.connections, options.keepalive.timeout
+        )
+        tls = options.tls
+        context = _client_tls(tls) if options.is_https else None
+        targets: list[AnyTarget] = []
+        for target in options.targets:
+            address = Address(target.url, None if tls is None else tls.server_name)
+            if address.app is not None:
+                targets.append(LocalTarget(address, target.weight))
+            else:
+                secure = context if address.scheme == "https" else None
+                targets.append(Target(address, self.deadlines, weight=target.weight, limits=limits, tls=secure))
+        host_header = self.config.host_header_for(options).encode()
+        return Upstream(name, targets, BALANCERS[options.balance](targets), host_header)
+
+
+def _client_tls(options: c.UpstreamTls | None) -> ssl.SSLContext:
+    if options is None:
+        return client_context()
+    return client_context(
+        ca=_text(options.ca),
+        client_cert=_text(options.client_cert),
+        client_key=_text(options.client_key),
+        verify=options.verify,
+    )
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def _access(options: c.Access | None) -> Access | None:
+    return None if options is None else Access(options.allow, options.deny)
+
+
+def _compression(options: c.Compression) -> Compression:
+    return Compression(
+        types=options.types,
+        exclude=options.exclude,
+        min_size=options.min_size,
+        encodings=options.encodings,
+        levels=options.levels,
+    )
+
+
+def _access_log(options: c.AccessLogOptions, deadlines: Deadlines) -> AccessLog | None:
+    if options.format == "off":
+        return None
+    return AccessLog(options.format, Descriptor() if options.path is None else LogFile(options.path), deadlines)
+
+
+def server_settings(config: c.Config) -> ServerSettings:
+    limits, timeouts = config.server.limits, config.server.timeouts
+    return ServerSettings(
+        max_connections=limits.max_connections,
+        max_header_size=limits.max_header_size,
+        max_headers=limits.max_headers,
+        max_target_size=limits.max_target_size,
+        header=timeouts.header,
+        body_idle=timeouts.body_idle,
+        write_idle=timeouts.write_idle,
+        keepalive=timeouts.keepalive,
+        tunnels=True,
+    )

@@ -1,0 +1,56 @@
+"""`routes.toml` as types: read, filled in from the environment, and checked as a whole.
+
+`load` and `parse` raise `ConfigError` with everything that is wrong at once. A `Config` built in code is checked alike.
+"""
+
+from gateway.config.access import Access
+from gateway.config.addresses import Listen, split_listen
+from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
+from gateway.config.faults import ConfigError, Fault
+from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
+from gateway.config.lint import lint
+from gateway.config.model import Config, inline_upstream
+from gateway.config.observe import AccessLogOptions, AdminOptions
+from gateway.config.reading import load, parse
+from gateway.config.routes import RedirectOptions, RespondOptions, RouteOptions, Share
+from gateway.config.schema import json_schema
+from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
+from gateway.config.source import Source
+from gateway.config.upstreams import Keepalive, TargetOptions, UpstreamOptions, UpstreamTls
+
+__all__ = [
+    "Access",
+    "AccessLogOptions",
+    "AdminOptions",
+    "Certificate",
+    "Compression",
+    "Config",
+    "ConfigError",
+    "Defaults",
+    "Fault",
+    "HeaderEdits",
+    "Hsts",
+    "Keepalive",
+    "Listen",
+    "RedirectOptions",
+    "RequestHeaderEdits",
+    "RespondOptions",
+    "ResponseHeaderEdits",
+    "RouteOptions",
+    "Server",
+    "ServerLimits",
+    "ServerTimeouts",
+    "ServerTls",
+    "Share",
+    "Source",
+    "TargetOptions",
+    "Timeouts",
+    "UpstreamOptions",
+    "UpstreamTls",
+    "inline_upstream",
+    "json_schema",
+    "lint",
+    "load",
+    "parse",
+    "split_listen",
+]

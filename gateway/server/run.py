@@ -6,10 +6,10 @@ is told goes by import strings and the environment, since workers are spawned an
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import socket
-import sys
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,61 +18,141 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway.app import GatewayApp
 from gateway.config import Config, load
+from gateway.observe.logs import configure_logging
 from gateway.server.listeners import bind
+from gateway.server.redirect import serve_redirect
 from gateway.server.tls import ServerTlsOptions, server_context
 
 if TYPE_CHECKING:
+    import socket
     import ssl
+    from collections.abc import AsyncIterator, Iterator
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 BACKLOG: Final = 4096
+FAILED: Final = 3  # the exit code of a server that could not start, as uvicorn's
 
 log = logging.getLogger("gateway")
 
 
+class ServedApp(GatewayApp):
+    """The app of `gateway run`: with the plain listener that redirects to HTTPS beside it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        async with super().lifespan(app):
+            server = self.config.server
+            if server.tls is None or not server.tls.redirect_http:
+                yield
+                return
+            sock = bind(server.listen[0], BACKLOG, reuse_port=True)
+            assert server.https_port is not None
+            redirect = await serve_redirect(sock, self.server_settings, server.https_port)
+            try:
+                yield
+            finally:
+                redirect.close()
+                await redirect.wait_closed()
+
+
 def worker_app() -> GatewayApp:
-    """The app of a worker: as `gateway.app:app`, with the listeners that only a server of ours opens."""
-    return GatewayApp(side_listeners=True)
+    """The app of a worker process, which reads the configuration by itself."""
+    configure_logging()
+    return ServedApp()
 
 
-def uvicorn_config(config: Config) -> uvicorn.Config:
+def run(config: Config, path: Path | None) -> int:
+    """Serve until a signal stops us; the exit code. path: the file of the configuration, None where it has none."""
+    configure_logging()
+    if path is not None:
+        os.environ[CONFIG_VARIABLE] = str(path)
+    settings = uvicorn_config(config, None if path is not None else ServedApp(config))
+    plain, sockets = bind_all(config)
+    try:
+        with signals_ignored_at_the_end():
+            if config.server.workers > 1 and path is not None:
+                Multiprocess(settings, sockets).run()
+                return 0
+            server = uvicorn.Server(settings)
+            server.run(sockets)
+            return 0 if server.started else FAILED
+    finally:
+        for sock in plain:
+            sock.close()
+
+
+def uvicorn_config(config: Config, app: GatewayApp | None) -> uvicorn.Config:
+    """app: None for the one that every worker makes."""
     server = config.server
     return uvicorn.Config(
-        "gateway.server.run:worker_app",
-        factory=True,
+        app or "gateway.server.run:worker_app",
+        factory=app is None,
         http="gateway.server.protocol:GatewayProtocol",  # type: ignore[arg-type]
         ws_max_size=16 * 1024 * 1024,
-        workers=server.workers,
+        workers=server.workers if app is None else 1,
         backlog=BACKLOG,
         proxy_headers=False,  # the client is resolved in one place, ours
         server_header=False,
         access_log=False,
         lifespan="on",
         log_config=None,
-        timeout_graceful_shutdown=int(server.drain_timeout) or 1,
-        ssl_context_factory=tls_context if server.tls is not None else None,
+        timeout_graceful_shutdown=max(1, round(server.drain_timeout)),
+        ssl_context_factory=None if server.tls is None else ContextFactory(config if app is not None else None),
     )
 
 
-def tls_context(_config: uvicorn.Config, _default: object) -> ssl.SSLContext:
-    """The server's TLS context, made again in every worker from the configuration that it reads."""
-    tls = load(os.environ[CONFIG_VARIABLE]).server.tls
-    assert tls is not None
-    return server_context(tls)
+class ContextFactory:
+    """Makes the server's TLS context; in a worker, from the configuration that the worker reads. It can be pickled."""
+
+    def __init__(self, config: Config | None) -> None:
+        self._config = config
+
+    def __call__(self, _settings: uvicorn.Config, _default: object) -> ssl.SSLContext:
+        config = self._config or load(os.environ[CONFIG_VARIABLE])
+        tls = config.server.tls
+        assert tls is not None
+        pairs = [(tls.cert, tls.key), *((more.cert, more.key) for more in tls.certificates)]
+        return server_context(
+            ServerTlsOptions(
+                certificates=tuple((str(cert), str(key)) for cert, key in pairs),
+                min_version=tls.min_version,
+                ciphers=tls.ciphers,
+                client_ca=None if tls.client_ca is None else str(tls.client_ca),
+                client_auth=tls.clients_verified or "required",
+            )
+        )
 
 
-def run(path: Path) -> int:
-    """Serve until a signal stops us; the exit code. The configuration has been checked by the caller."""
-    config = load(path)
-    os.environ[CONFIG_VARIABLE] = str(path)
-    configure_logging()
-    settings = uvicorn_config(config)
-    sockets = [bind(listen, BACKLOG) for listen in config.server.listen]
+def bind_all(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
+    """The listener for redirects, if any, and the others. The first is only held: each worker binds its own beside it,
+    as uvicorn would speak TLS on every socket that it is given."""
+    server = config.server
+    listens = list(server.listen)
+    plain: list[socket.socket] = []
+    scheme = "http" if server.tls is None else "https"
+    if server.tls is not None and server.tls.redirect_http:
+        plain.append(bind(listens.pop(0), 0, reuse_port=True))
+        log.info("listening", extra={"address": show(plain[0]), "scheme": "http", "redirects_to": "https"})
+    sockets = [bind(listen, BACKLOG) for listen in listens]
     for sock in sockets:
-        log.info("listening", extra={"address": sock.getsockname()})
-    if config.server.workers > 1:
-        Multiprocess(settings, sockets).run()
-        return 0
-    server = uvicorn.Server(settings)
-    server.run(sockets)
-    return 0 if server.started else 3
+        log.info("listening", extra={"address": show(sock), "scheme": scheme})
+    return plain, sockets
+
+
+def show(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if not isinstance(name, tuple):
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+@contextlib.contextmanager
+def signals_ignored_at_the_end() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more when all is done; the exit code is to be 0 all the same."""
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: None) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,6 +10,7 @@ A sink that cannot take more calls `connection.pause_reading()`, and `resume_rea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -103,3 +104,16 @@ class Timeouts(Protocol):
     def stream_idle(self) -> float: ...
     @property
     def total(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Timeouts by value."""
+
+    connect: float = 3.0
+    pool: float = 5.0
+    first_byte: float = 60.0
+    read: float = 60.0
+    write: float = 60.0
+    stream_idle: float = 3600.0
+    total: float | None = None

@@ -158,7 +158,7 @@ class Target:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds == NEVER else seconds):
                 return await waiter
         except BaseException as exc:
             self._abandon(waiter)
@@ -192,7 +192,7 @@ class Target:
     async def _connect(self, seconds: float) -> Connection:
         connection = Connection(self, self._deadlines)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds == NEVER else seconds):
                 await self._open_socket(connection)
         except TimeoutError:
             raise ConnectTimeout(f"{self.name}: no connection within {seconds:g} s") from None

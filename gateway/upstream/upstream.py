@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.balance import Balancer
     from gateway.upstream.local import LocalTarget
-    from gateway.upstream.sink import Timeouts
     from gateway.upstream.target import Target
 
-    AnyTarget = Target | LocalTarget
+    AnyTarget: TypeAlias = Target | LocalTarget
 
 PRESERVE = b"preserve"
 UPSTREAM = b"upstream"
@@ -22,20 +21,18 @@ UPSTREAM = b"upstream"
 class Upstream:
     """host_header: PRESERVE, UPSTREAM (the target's own name) or a literal value for Host."""
 
-    __slots__ = ("balancer", "host_header", "is_local", "name", "targets", "timeouts")
+    __slots__ = ("balancer", "host_header", "is_local", "name", "targets")
 
     def __init__(
         self,
         name: str,
         targets: Sequence[AnyTarget],
         balancer: Balancer[AnyTarget],
-        timeouts: Timeouts,
         host_header: bytes = PRESERVE,
     ) -> None:
         self.name = name
         self.targets = tuple(targets)
         self.balancer = balancer
-        self.timeouts = timeouts
         self.host_header = host_header
         self.is_local = any(target.address.app for target in targets)
 

@@ -1,0 +1,147 @@
+"""The command line: arguments in, exit code out. 0 is well, 1 a bad configuration, 2 a wrong call."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.config import Config, ConfigError, json_schema, lint, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_CONFIG: Final = "routes.toml"
+OK, BAD_CONFIG = 0, 1
+
+_EXAMPLES: Final = """\
+examples:
+  gateway proxy :9000                        forward everything from :8080 to port 9000
+  gateway proxy --from :8443 --to :9000 --to :9001 --tls dev
+  gateway check -c routes.toml               all faults of a configuration, each with its line
+  gateway run -c routes.toml                 serve it
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    except (OSError, ValueError) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return BAD_CONFIG
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gateway",
+        description="A reverse proxy and API gateway.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gateway {version('gateway')}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = verbs.add_parser("run", help="serve the routes of a configuration, in the foreground")
+    _add_config(run)
+    run.set_defaults(run=_run)
+
+    proxy = verbs.add_parser("proxy", help="forward everything to some targets, without a configuration")
+    proxy.add_argument("target", nargs="?", metavar="TARGET", help="like --to")
+    proxy.add_argument("--to", action="append", default=[], metavar="TARGET",
+                       help=":9000, host:9000, a URL, unix:/path or asgi://module:app; repeat it to balance over several")  # fmt: skip
+    proxy.add_argument("--from", dest="listen", default="127.0.0.1:8080", metavar="ADDRESS",
+                       help="where to listen: :8080, host:port or unix:/path (default: %(default)s)")  # fmt: skip
+    proxy.add_argument("--balance", default="round_robin", metavar="ALGORITHM",
+                       help="how to choose among several targets (default: %(default)s)")  # fmt: skip
+    proxy.add_argument("--tls", metavar="dev|CERT,KEY",
+                       help="speak HTTPS: 'dev' makes a local certificate, else two PEM files")  # fmt: skip
+    proxy.set_defaults(run=_proxy)
+
+    check = verbs.add_parser("check", aliases=["validate"], help="report every fault of a configuration")
+    _add_config(check)
+    check.set_defaults(run=_check)
+
+    schema = verbs.add_parser("schema", help="print the JSON Schema of routes.toml, for editors")
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    default = os.environ.get("GATEWAY_CONFIG", DEFAULT_CONFIG)
+    parser.add_argument("-c", "--config", type=Path, default=Path(default), metavar="FILE",
+                        help="the configuration (default: $GATEWAY_CONFIG, or routes.toml)")  # fmt: skip
+
+
+def _run(options: argparse.Namespace) -> int:
+    from gateway.server.run import run  # uvicorn and the event loop are not needed to check a file
+
+    return run(load(options.config), options.config)
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = load(options.config)
+    for warning in lint(config):
+        print(f"warning: {warning}", file=sys.stderr)
+    routes = len(config.routes)
+    upstreams = len(config.all_upstreams())
+    print(f"{options.config}: ok ({routes} route{'s'[: routes != 1]}, {upstreams} upstream{'s'[: upstreams != 1]})")
+    return OK
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=2))
+    return OK
+
+
+def _proxy(options: argparse.Namespace) -> int:
+    from gateway.server.run import run
+
+    targets = [*([options.target] if options.target else []), *options.to]
+    if not targets:
+        print("gateway proxy: name a target, such as :9000", file=sys.stderr)
+        return 2
+    server: dict[str, object] = {"listen": [options.listen]}
+    if options.tls is not None:
+        server["tls"] = _tls(options.tls)
+    config = Config.model_validate(
+        {
+            "server": server,
+            "upstreams": {"proxy": {"targets": [target_url(target) for target in targets], "balance": options.balance}},
+            "routes": [{"name": "proxy", "path": "/*", "upstream": "proxy"}],
+        }
+    )
+    return run(config, None)
+
+
+def _tls(text: str) -> dict[str, str]:
+    if text == "dev":
+        from gateway.server.dev_certificate import ensure_dev_certificate
+
+        made = ensure_dev_certificate()
+        print(made.advice, file=sys.stderr)
+        return {"cert": str(made.cert), "key": str(made.key)}
+    cert, comma, key = text.partition(",")
+    if not comma:
+        msg = f"--tls is 'dev' or CERT,KEY, not {text!r}"
+        raise ValueError(msg)
+    return {"cert": cert, "key": key}
+
+
+def target_url(text: str) -> str:
+    """A target as people type it: `:9000` and `9000` are a port of this machine, `host:9000` is plain HTTP."""
+    if text.isdigit():
+        return f"http://127.0.0.1:{text}"
+    if text.startswith(":"):
+        return f"http://127.0.0.1{text}"
+    if "://" in text or text.startswith("unix:"):
+        return text
+    return f"http://{text}"

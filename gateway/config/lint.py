@@ -1,0 +1,107 @@
+"""What is allowed and hardly meant: routes that no request can reach, upstreams that no route uses. No false alarms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.config.faults import Fault
+    from gateway.config.model import Config
+    from gateway.config.routes import RouteOptions
+
+_WILD = "*."
+
+
+def lint(config: Config) -> list[Fault]:
+    """Warnings, in the order of the file."""
+    return [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config)]
+
+
+def _unused_upstreams(config: Config) -> list[Fault]:
+    used = {share.upstream for route in config.routes for share in route.shares}
+    return [
+        config.source.fault(("upstreams", name), "no route uses this upstream")
+        for name in config.upstreams
+        if name not in used
+    ]
+
+
+def _shadowed_routes(config: Config) -> list[Fault]:
+    faults = []
+    for index, route in enumerate(config.routes):
+        for earlier in config.routes[:index]:
+            if takes_all_of(earlier, route):
+                message = f'can never match: the earlier route "{earlier.name}" takes all of its requests'
+                faults.append(config.source.fault(("routes", index), message, "put it before that one"))
+                break
+    return faults
+
+
+def _idle_prefixes(config: Config) -> list[Fault]:
+    """A prefix that no path of the route begins with is never stripped."""
+    faults = []
+    for index, route in enumerate(config.routes):
+        prefix = route.strip_prefix
+        if prefix is None or route.path_regex is not None:
+            continue
+        literal = route.path.partition("{")[0].removesuffix("*")
+        if not f"{prefix}/".startswith(literal) and not f"{literal}/".startswith(f"{prefix}/"):
+            message = f'no path of "{route.path}" begins with "{prefix}"'
+            faults.append(config.source.fault(("routes", index, "strip_prefix"), message))
+    return faults
+
+
+def takes_all_of(first: RouteOptions, second: RouteOptions) -> bool:
+    """True where every request that `second` matches is matched by `first` too; false where that is not sure."""
+    return (
+        _hosts_cover(first.host, second.host)
+        and (not first.methods or (bool(second.methods) and set(second.methods) <= _with_head(first.methods)))
+        and _conditions_cover({name.lower(): value for name, value in first.headers.items()},
+                              {name.lower(): value for name, value in second.headers.items()})
+        and _conditions_cover(first.query, second.query)
+        and _paths_cover(first, second)
+    )  # fmt: skip
+
+
+def _with_head(methods: list[str]) -> set[str]:
+    return {*methods, "HEAD"} if "GET" in methods else set(methods)
+
+
+def _hosts_cover(first: list[str], second: list[str]) -> bool:
+    return not first or (bool(second) and all(any(_host_covers(one, other) for one in first) for other in second))
+
+
+def _host_covers(one: str, other: str) -> bool:
+    return one == other or (one.startswith(_WILD) and other.removeprefix(_WILD).endswith(one[1:]))
+
+
+def _conditions_cover(first: dict[str, str], second: dict[str, str]) -> bool:
+    return all(name in second and value in ("*", second[name]) for name, value in first.items())
+
+
+def _paths_cover(first: RouteOptions, second: RouteOptions) -> bool:
+    if first.path_regex is not None:
+        return first.path_regex == second.path_regex
+    if first.path == "/*":
+        return True
+    if second.path_regex is not None:
+        return False
+    wider, wide = _segments(first.path)
+    narrower, narrow = _segments(second.path)
+    if len(wider) > len(narrower) or (not wide and (narrow or len(wider) != len(narrower))):
+        return False
+    return all(_segment_covers(one, other) for one, other in zip(wider, narrower, strict=False))
+
+
+def _segments(path: str) -> tuple[list[str], bool]:
+    """The segments, and whether anything may follow."""
+    plain = path.removesuffix("/*")
+    return plain.split("/")[1:], plain != path
+
+
+def _segment_covers(one: str, other: str) -> bool:
+    """What is mixed of text and captures covers nothing but itself."""
+    if one == other:
+        return True
+    is_capture = one.startswith("{") and one.endswith("}") and one.count("{") == 1
+    return is_capture and other != "" and "/" not in other

@@ -1,0 +1,113 @@
+"""`Config`: the whole of a configuration, and what its parts mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PrivateAttr
+
+from gateway.config.addresses import is_url
+from gateway.config.faults import Wrong
+from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
+from gateway.config.observe import AccessLogOptions, AdminOptions
+from gateway.config.options import Options, read
+from gateway.config.routes import RouteOptions
+from gateway.config.server import Server
+from gateway.config.source import Source
+from gateway.config.texts import PRESERVE, UPSTREAM, Label
+from gateway.config.upstreams import TargetOptions, UpstreamOptions
+from gateway.config.words import hint_for_name
+
+
+def _named(routes: list[RouteOptions]) -> list[RouteOptions]:
+    return [
+        route if route.name else route.model_copy(update={"name": _default_name(index)})
+        for index, route in enumerate(routes)
+    ]
+
+
+def _default_name(index: int) -> str:
+    return f"route-{index + 1}"
+
+
+class Config(Options):
+    """One `routes.toml`, or the same built in code. Everything in it has been checked."""
+
+    version: Literal[1] = Field(default=1, description="Of this vocabulary")
+    server: Server = Field(default=Server(), description="Where the gateway listens, and what it bears of clients")
+    defaults: Defaults = Field(default=Defaults(), description="Inherited by every route and upstream")
+    upstreams: dict[Label, UpstreamOptions] = Field(default={}, description="Named groups of targets")
+    routes: Annotated[list[RouteOptions], AfterValidator(_named)] = Field(
+        default=[], description="The first that matches takes the request"
+    )
+    access_log: AccessLogOptions = Field(default=AccessLogOptions(), description="One line for each exchange")
+    admin: AdminOptions = Field(default=AdminOptions(), description="What the gateway tells about itself")
+
+    _source: Source = PrivateAttr(default_factory=Source)
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
+        written = given.get("routes")
+        routes = written if isinstance(written, list | tuple) else []
+        declared = given.get("upstreams")
+        names = list(declared) if isinstance(declared, Mapping) else []
+        seen: set[str] = set()
+        for index, route in enumerate(routes):
+            name = read(route, "name")
+            if (name or _default_name(index)) in seen:
+                yield Wrong(f'"{name}" is the name of an earlier route', "names are unique", ("routes", index, "name"))
+            seen.add(name or _default_name(index))
+            yield from _undeclared(read(route, "upstream"), names, ("routes", index, "upstream"))
+            shares = read(route, "split")
+            for number, share in enumerate(shares if isinstance(shares, list | tuple) else []):
+                yield from _undeclared(read(share, "upstream"), names, ("routes", index, "split", number, "upstream"))
+
+    @property
+    def source(self) -> Source:
+        """Where it was read, and the places of its keys."""
+        return self._source
+
+    # ---------------------------------------------------------------- what holds for a route
+
+    def all_upstreams(self) -> dict[str, UpstreamOptions]:
+        """Those declared, then the URLs that routes give themselves, by URL."""
+        found = dict(self.upstreams)
+        for route in self.routes:
+            for share in route.shares:
+                if share.upstream not in found:
+                    found[share.upstream] = inline_upstream(share.upstream)
+        return found
+
+    def timeouts_for(self, route: RouteOptions, upstream: UpstreamOptions) -> Timeouts:
+        """Route over upstream over defaults."""
+        return route.timeouts.over(upstream.timeouts.over(self.defaults.timeouts))
+
+    def compression_for(self, route: RouteOptions) -> Compression | None:
+        """None where responses are not compressed."""
+        chosen = self.defaults.compression if route.compression is None else route.compression
+        return chosen if isinstance(chosen, Compression) else None
+
+    def hsts_for(self, route: RouteOptions) -> Hsts | None:
+        chosen = self.defaults.hsts if route.hsts is None else route.hsts
+        return chosen if isinstance(chosen, Hsts) else None
+
+    def max_body_for(self, route: RouteOptions) -> int:
+        """Bytes."""
+        return self.server.limits.max_body if route.max_body is None else route.max_body
+
+    def host_header_for(self, upstream: UpstreamOptions) -> str:
+        """PRESERVE, UPSTREAM or a literal; the route's own `host_header` goes before it."""
+        return upstream.host_header or (UPSTREAM if upstream.is_https else PRESERVE)
+
+
+def inline_upstream(url: str) -> UpstreamOptions:
+    """The upstream that a URL in place of a name stands for."""
+    return UpstreamOptions(targets=[TargetOptions(url=url)])
+
+
+def _undeclared(name: object, declared: list[str], at: tuple[str | int, ...]) -> Iterator[Wrong]:
+    if not isinstance(name, str) or is_url(name) or ":" in name or name in declared:
+        return
+    hint = hint_for_name(name, declared) or f"declare [upstreams.{name}], or write a URL"
+    yield Wrong(f'there is no upstream "{name}"', hint, at)

@@ -1,0 +1,102 @@
+"""`[upstreams.NAME]`: a named group of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gateway.config.addresses import TargetUrl
+from gateway.config.faults import Wrong
+from gateway.config.inherited import Timeouts
+from gateway.config.options import Options, Switch, Whole, read
+from gateway.config.texts import ExistingFile, HostValue
+from gateway.config.units import PositiveDuration
+
+_ASGI = "asgi://"
+_HTTPS = "https://"
+
+
+class TargetOptions(Options):
+    """One address that requests are forwarded to."""
+
+    url: TargetUrl = Field(description="http://host:port, https://host, unix:/path or asgi://module:app")
+    weight: Whole = Field(default=1, ge=1, le=1000, description="Its part of the requests, beside those of the others")
+
+
+class UpstreamTls(Options):
+    """For targets with https:// URLs."""
+
+    ca: ExistingFile | None = Field(
+        default=None, description="Who signs the targets' certificates; the system's if left out"
+    )
+    client_cert: ExistingFile | None = Field(default=None, description="The certificate that the gateway shows")
+    client_key: ExistingFile | None = Field(
+        default=None, description="Its private key, where client_cert does not hold it"
+    )
+    server_name: str | None = Field(
+        default=None, min_length=1, description="The name in SNI and in the targets' certificates"
+    )
+    verify: Switch = Field(default=True, description="Whether the targets' certificates are checked")
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
+        if given.get("client_key") is not None and given.get("client_cert") is None:
+            yield Wrong("has no effect without client_cert", "add client_cert", ("client_key",))
+        if given.get("ca") is not None and given.get("verify") is False:
+            yield Wrong("has no effect with verify = false", "leave one of them out", ("ca",))
+
+
+class Keepalive(Options):
+    """Idle connections to a target."""
+
+    connections: Whole = Field(default=64, ge=0, description="How many are kept per target")
+    timeout: PositiveDuration = Field(default=60.0, description="How long; less than the target keeps them itself")
+
+
+def _target(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class UpstreamOptions(Options):
+    targets: list[Annotated[TargetOptions, BeforeValidator(_target, json_schema_input_type=TargetOptions | str)]] = (
+        Field(min_length=1, description="Tables with url and weight, or the URLs alone")
+    )
+    balance: Literal["round_robin", "least_conn"] = Field(default="round_robin", description="Which target is next")
+    timeouts: Timeouts = Field(default=Timeouts(), description="Over those of [defaults]")
+    tls: UpstreamTls | None = Field(default=None, description="For https:// targets")
+    host_header: HostValue | None = Field(
+        default=None,
+        min_length=1,
+        description='"preserve" (the client\'s), "upstream" (the target\'s) or a literal; '
+        "if left out, upstream for https:// targets and preserve for the others",
+    )
+    keepalive: Keepalive = Field(default=Keepalive(), description="Idle connections")
+    max_connections: Whole = Field(default=200, ge=1, description="Connections per target")
+    max_pending: Whole = Field(
+        default=1000, ge=0, description="Requests that wait for a connection, per target; 503 above"
+    )
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
+        targets = given.get("targets")
+        items = targets if isinstance(targets, list | tuple) else []
+        urls = [item if isinstance(item, str) else read(item, "url") for item in items]
+        for index, url in enumerate(urls):
+            if url is not None and url in urls[:index]:
+                yield Wrong(f'"{url}" is there twice', "give it a weight instead", ("targets", index))
+        known = [url for url in urls if isinstance(url, str)]
+        local = [url.startswith(_ASGI) for url in known]
+        if any(local) and not all(local):
+            yield Wrong("asgi:// apps and servers cannot share an upstream", "declare two, and split", ("targets",))
+        if known and all(local):
+            for key in ("keepalive", "max_connections", "max_pending"):
+                if given.get(key) is not None:
+                    yield Wrong("has no effect for asgi:// apps: they have no connections", "leave it out", (key,))
+        if given.get("tls") is not None and known and not any(url.startswith(_HTTPS) for url in known):
+            yield Wrong("has no effect without an https:// target", 'write "https://..." in targets', ("tls",))
+
+    @property
+    def is_https(self) -> bool:
+        return any(target.url.startswith(_HTTPS) for target in self.targets)

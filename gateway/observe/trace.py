@@ -1,0 +1,44 @@
+"""W3C Trace Context, level 1, sections 3.2 and 3.3: is this a `traceparent` that may be believed and passed on?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gateway.exchange import Headers
+
+TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
+
+_FIELDS: Final = (TRACEPARENT, TRACESTATE)
+_IDS: Final = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT: Final = re.compile(
+    rf"00{_IDS} | (?!00|ff)[0-9a-f]{{2}}{_IDS}(?:-[!-~]*)?".encode(),  # later versions may say more behind a dash
+    re.VERBOSE,
+)
+_LONGEST: Final = 512  # bytes; what a later version could say is still no reason to carry any amount
+
+
+def check(value: bytes) -> bool:
+    """Version 00 exactly, a later version by its beginning; never ff, and no id of zeros."""
+    return len(value) <= _LONGEST and _TRACEPARENT.fullmatch(value) is not None
+
+
+def trace_parent(headers: Headers) -> bytes:
+    """The valid `traceparent` among these fields; empty where there is none, or more than one."""
+    found = b""
+    for name, value in headers:
+        if name == TRACEPARENT:
+            if found or not check(value):
+                return b""
+            found = value
+    return found
+
+
+def drop_trace(headers: Headers) -> None:
+    """Take both fields out; what is left of an invalid `traceparent` means nothing."""
+    for name, _ in headers:
+        if name in _FIELDS:
+            headers[:] = [pair for pair in headers if pair[0] not in _FIELDS]
+            return

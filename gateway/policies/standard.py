@@ -1,0 +1,62 @@
+"""The policies that every route has, whatever its configuration says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import MethodNotAllowed
+from gateway.exchange import Reply
+from gateway.observe.trace import drop_trace, trace_parent
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange, Headers, ResponseHead
+    from gateway.observe.request_id import RequestIds
+
+_REFUSED: Final = frozenset({b"CONNECT", b"TRACE"})
+_ALLOWED: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class NoConnect:
+    """An `admit` policy: 405 for CONNECT and TRACE (RFC 9110 sections 9.3.6 and 9.3.8).
+
+    A tunnel to anywhere is a forward proxy's business, and TRACE would show a client the fields that we add.
+    """
+
+    __slots__ = ()
+
+    def admit(self, exchange: Exchange) -> Reply | None:
+        if exchange.method in _REFUSED:
+            return Reply(405, error=MethodNotAllowed(_ALLOWED))
+        return None
+
+
+class TraceContext:
+    """Records a valid `traceparent` and lets it go on. An invalid one goes no further, nor its `tracestate`."""
+
+    __slots__ = ()
+
+    def admit(self, exchange: Exchange) -> Reply | None:
+        exchange.traceparent = trace_parent(exchange.headers)
+        return None
+
+    def prepare(self, exchange: Exchange, headers: Headers) -> None:
+        if not exchange.traceparent:
+            drop_trace(headers)
+
+
+class ResponseId:
+    """An `amend` policy: the answer carries the id of its request, in place of what a target says."""
+
+    __slots__ = ("_field",)
+
+    def __init__(self, ids: RequestIds) -> None:
+        self._field = ids.field
+
+    def amend(self, exchange: Exchange, head: ResponseHead) -> None:
+        field = self._field
+        headers = head.headers
+        for name, _ in headers:
+            if name == field:
+                headers[:] = [pair for pair in headers if pair[0] != field]
+                break
+        headers.append((field, exchange.request_id))

@@ -1,0 +1,89 @@
+"""Request targets, hosts and paths (RFC 9112 section 3.2, RFC 3986): pure, on raw bytes.
+
+What is forwarded is never changed here: these functions say whether a target is valid, and what it means for routing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+# RFC 3986 section 3.2.2 without the comma, which no host name has and which joined Host lines would.
+_REG_NAME: Final = rb"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
+_HOST: Final = rb"(?:" + _REG_NAME + rb"|\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\])"
+_AUTHORITY = re.compile(_HOST + rb"(?::[0-9]{0,5})?").fullmatch
+# Bytes that are no URI characters but that clients send all the same go through as they are, except those that others
+# would cut the target at, or read as a slash.
+_ORIGIN_FORM = re.compile(rb"/[^\x00-\x20#\\\x7f]*").fullmatch
+_ABSOLUTE_FORM = re.compile(rb"(https?)://([^/?#\\\x00-\x20\x7f]+)(/[^\x00-\x20#\\\x7f]*|\?[^\x00-\x20#\\\x7f]*)?", re.I).fullmatch
+
+_HOST_MEMO: Final = 1024  # valid hosts that are remembered; a full memo is cleared
+_valid_hosts: set[bytes] = set()
+
+
+def valid_host(value: bytes) -> bool:
+    """True for `uri-host [":" port]` (RFC 9112 section 3.2), neither empty nor with user information."""
+    if value in _valid_hosts:
+        return True
+    if len(value) > 255 + 6 or _AUTHORITY(value) is None:
+        return False
+    if len(_valid_hosts) >= _HOST_MEMO:
+        _valid_hosts.clear()
+    _valid_hosts.add(value)
+    return True
+
+
+def valid_origin_form(target: bytes) -> bool:
+    return _ORIGIN_FORM(target) is not None
+
+
+def parse_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """scheme, authority and origin form of `http://host/path`; None where it is none (RFC 9112 section 3.2.2)."""
+    matched = _ABSOLUTE_FORM(target)
+    if matched is None or not valid_host(matched[2]):
+        return None
+    rest = matched[3] or b"/"
+    return matched[1].lower(), matched[2], rest if rest[:1] == b"/" else b"/" + rest
+
+
+def host_name(authority: bytes) -> bytes:
+    """A valid authority without its port and without a final dot, in lowercase: what routes are matched on."""
+    name = authority.lower()
+    if name[:1] == b"[":
+        return name[: name.index(b"]") + 1]
+    return name.partition(b":")[0].rstrip(b".")
+
+
+def strip_root_path(path: bytes, root_path: bytes) -> bytes | None:
+    """`path` without the prefix that an app is mounted at; None where it does not begin with it, at a `/`."""
+    root = root_path.rstrip(b"/")
+    if not path.startswith(root):
+        return None
+    rest = path[len(root) :]
+    if not rest:
+        return b"/"
+    return rest if rest[:1] == b"/" else None
+
+
+def match_path(path: bytes) -> bytes:
+    """What a path means: percent-decoded once, empty and dot segments resolved (RFC 3986 sections 5.2.4 and 6.2.2).
+
+    Routes are matched on this, so that no spelling of a path gets around the rules for it. It never climbs above `/`.
+    """
+    if b"%" not in path and b"/." not in path and b"//" not in path:
+        return path
+    decoded = unquote_to_bytes(path) if b"%" in path else path
+    if b"/." not in decoded and b"//" not in decoded:
+        return decoded
+    segments: list[bytes] = []
+    parts = decoded.split(b"/")[1:]
+    for part in parts:
+        if part == b"..":
+            if segments:
+                segments.pop()
+        elif part not in (b".", b""):
+            segments.append(part)
+    if segments and parts[-1] in (b"", b".", b".."):
+        segments.append(b"")
+    return b"/" + b"/".join(segments)

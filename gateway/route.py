@@ -1,0 +1,73 @@
+"""A route as it works: its conditions, its policies, and where its requests go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.balance import RoundRobin
+from gateway.rewrite import request_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.exchange import Exchange
+    from gateway.pipeline import Pipeline
+    from gateway.rewrite import PathRewrite
+    from gateway.router import Match
+    from gateway.upstream.sink import Timeouts
+    from gateway.upstream.upstream import Upstream
+
+
+class Share:
+    """An upstream's part of a route's requests."""
+
+    __slots__ = ("in_flight", "timeouts", "upstream", "weight")
+
+    def __init__(self, upstream: Upstream, timeouts: Timeouts, weight: int = 1) -> None:
+        self.upstream = upstream
+        self.timeouts = timeouts  # the route's own over the upstream's
+        self.weight = weight
+        self.in_flight = 0
+
+
+class Route:
+    """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
+    max_body: bytes."""
+
+    __slots__ = ("_split", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares")
+
+    def __init__(
+        self,
+        name: str,
+        match: Match,
+        pipeline: Pipeline,
+        shares: Sequence[Share] = (),
+        *,
+        rewrite: PathRewrite | None = None,
+        host_header: bytes | None = None,
+        max_body: int = 0,
+    ) -> None:
+        self.name = name
+        self.match = match
+        self.pipeline = pipeline
+        self.shares = tuple(shares)
+        self.rewrite = rewrite
+        self.host_header = host_header
+        self.max_body = max_body
+        self._split = RoundRobin(self.shares) if len(self.shares) > 1 else None
+
+    def choose(self) -> Share:
+        """The upstream of this request, and its timeouts; shares follow their weights."""
+        if self._split is None:
+            return self.shares[0]
+        share = self._split.pick(b"", ())
+        assert share is not None
+        return share
+
+    def target(self, exchange: Exchange) -> bytes:
+        return request_target(exchange, self.rewrite)
+
+    def header_upstream(self, share: Share) -> bytes:
+        return self.host_header if self.host_header is not None else share.upstream.host_header
+
+

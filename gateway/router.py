@@ -1,0 +1,268 @@
+"""Which route a request takes: the first in file order whose host, path, method, fields and query all match.
+
+Routes are matched on the path's meaning (`rfc.uri.match_path`), not on its spelling. To look only at routes that can
+match, they are indexed: by the host first, then by the literal beginning of their path, so that the cost of a lookup
+follows the depth of the path and not the number of routes. Within what the index gives, file order decides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote_from_bytes
+
+from gateway.rfc.uri import host_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from gateway.exchange import Exchange
+    from gateway.route import Route
+
+Captures = dict[str, bytes]
+
+REST: Final = "path"  # the capture that holds what a final `*` matched
+_HOSTS: Final = 1024  # authorities whose table is remembered; a full memo is cleared
+_CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_SAFE: Final = "/!$&'()*+,;=:@-._~"
+
+
+class PathPattern:
+    """`/x`, `/x/*`, `/users/{id}`, `/users/{id}/*`, or a regular expression that matches the whole path.
+
+    literal: the path up to its first variable segment, without a final slash. names: what it captures.
+    """
+
+    __slots__ = ("_expression", "is_exact", "is_prefix", "literal", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        plain = text.removesuffix("/*")
+        self.is_prefix = plain != text and "{" not in plain
+        self.is_exact = plain == text and "{" not in text
+        literal = plain.partition("{")[0]
+        self.literal = (literal if literal == plain and not self.is_prefix else literal.rstrip("/")).encode()
+        self._expression = None if self.is_prefix or self.is_exact else re.compile(_expression(text).encode(), re.S)
+        self.names = tuple(_CAPTURE.findall(text)) + ((REST,) if plain != text else ())
+
+    @classmethod
+    def from_regex(cls, expression: str) -> PathPattern:
+        """A path_regex; ValueError where it does not compile."""
+        pattern = cls("/*")
+        pattern.text = expression
+        pattern.is_prefix = False
+        try:
+            pattern._expression = re.compile(expression.encode(), re.S)
+        except re.error as exc:
+            msg = f'"{expression}" is not a regular expression: {exc}'
+            raise ValueError(msg) from None
+        pattern.names = tuple(pattern._expression.groupindex)
+        return pattern
+
+    def match(self, path: bytes) -> Captures | None:
+        """What it captured, or None."""
+        if self.is_prefix:
+            literal = self.literal
+            if path.startswith(literal) and path[len(literal) : len(literal) + 1] in (b"/", b""):
+                return {REST: path[len(literal) + 1 :]}
+            return None
+        if self._expression is None:
+            return {} if path == self.literal else None
+        matched = self._expression.fullmatch(path)
+        return None if matched is None else {name: value or b"" for name, value in matched.groupdict().items()}
+
+
+def _expression(text: str) -> str:
+    """The regular expression of a path with captures. Raises ValueError for what is no such path."""
+    plain = text.removesuffix("/*")
+    pieces = _CAPTURE.split(plain)
+    names = pieces[1::2]
+    if any(char in piece for piece in pieces[::2] for char in "{}*") or len(set(names)) != len(names) or REST in names:
+        msg = f'"{text}" is not a path such as "/x", "/x/*" or "/users/{{id}}/*", each name once and none of them "{REST}"'
+        raise ValueError(msg)
+    parts = [re.escape(piece) if index % 2 == 0 else f"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)]
+    return "".join(parts) + ("" if plain == text else f"(?:/(?P<{REST}>.*))?")
+
+
+def compile_path(text: str) -> PathPattern:
+    """ValueError says what is wrong with a route's `path`."""
+    if not text.startswith("/"):
+        msg = f'"{text}" does not begin with "/"'
+        raise ValueError(msg)
+    pattern = PathPattern(text)
+    if "*" in text.removesuffix("/*") or ("{" in text and pattern._expression is None):
+        _expression(text)  # says why
+        msg = f'"{text}" has a "*" that is not its last segment'
+        raise ValueError(msg)
+    return pattern
+
+
+class FieldMatch:
+    """A condition on a header field or a query parameter: exact text, `*` for any value, or `re:` and an expression."""
+
+    __slots__ = ("_accepts", "name")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name.encode()
+        self._accepts = _acceptor(value)
+
+    def accepts(self, values: Iterable[bytes]) -> bool:
+        return any(self._accepts(value) for value in values)
+
+
+def _acceptor(text: str) -> Callable[[bytes], bool]:
+    if text == "*":
+        return lambda _: True
+    if text.startswith("re:"):
+        try:
+            full = re.compile(text[3:].encode(), re.S).fullmatch
+        except re.error as exc:
+            msg = f'"{text[3:]}" is not a regular expression: {exc}'
+            raise ValueError(msg) from None
+        return lambda value: full(value) is not None
+    expected = text.encode()
+    return lambda value: value == expected
+
+
+class Match:
+    """The conditions of one route. hosts: lowercase, `*.example.com` for any name below; empty for all."""
+
+    __slots__ = ("fields", "hosts", "is_plain", "methods", "path", "query")
+
+    def __init__(
+        self,
+        path: PathPattern,
+        *,
+        hosts: Sequence[str] = (),
+        methods: Iterable[str] = (),
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = path
+        self.hosts = tuple(host.lower().encode() for host in hosts)
+        self.methods = frozenset(_with_head(method.encode() for method in methods))
+        self.fields = tuple(FieldMatch(name.lower(), value) for name, value in (headers or {}).items())
+        self.query = tuple(FieldMatch(name, value) for name, value in (query or {}).items())
+        self.is_plain = not (self.methods or self.fields or self.query)
+
+    def takes_host(self, name: bytes) -> bool:
+        return not self.hosts or any(_host_matches(host, name) for host in self.hosts)
+
+    def takes_request(self, exchange: Exchange) -> bool:
+        """The conditions beyond host, path and method."""
+        for field in self.fields:
+            if not field.accepts(exchange.header_values(field.name)):
+                return False
+        if self.query:
+            parameters = _parameters(exchange.query or b"")
+            return all(wanted.accepts(parameters.get(wanted.name, ())) for wanted in self.query)
+        return True
+
+
+def _with_head(methods: Iterable[bytes]) -> set[bytes]:
+    """Who serves GET serves HEAD (RFC 9110 section 9.3.2)."""
+    listed = set(methods)
+    return listed | {b"HEAD"} if b"GET" in listed else listed
+
+
+def _host_matches(pattern: bytes, name: bytes) -> bool:
+    if pattern.startswith(b"*."):
+        return name.endswith(pattern[1:]) and len(name) > len(pattern) - 1
+    return pattern == name
+
+
+def _parameters(query: bytes) -> dict[bytes, list[bytes]]:
+    from urllib.parse import parse_qsl
+
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+class Found(NamedTuple):
+    route: Route
+    captures: Captures
+
+
+class Rejected(NamedTuple):
+    """A route takes this host and path, but not the method. allow: the methods that one would."""
+
+    allow: frozenset[bytes]
+
+
+class Router:
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._any_host = all(not route.match.hosts for route in routes)
+        self._everywhere = _Table(self.routes)
+        self._tables: dict[bytes, _Table] = {}
+
+    def find(self, exchange: Exchange) -> Found | Rejected | None:
+        table = self._everywhere if self._any_host else self._table(exchange.host)
+        path = exchange.match_path
+        allow: frozenset[bytes] = frozenset()
+        for route in table.candidates(path):
+            match = route.match
+            captures = match.path.match(path)
+            if captures is None:
+                continue
+            if match.is_plain:
+                return Found(route, captures)
+            if match.methods and exchange.method not in match.methods:
+                if match.takes_request(exchange):
+                    allow |= match.methods
+            elif match.takes_request(exchange):
+                return Found(route, captures)
+        return Rejected(allow) if allow else None
+
+    def _table(self, authority: bytes) -> _Table:
+        table = self._tables.get(authority)
+        if table is None:
+            name = host_name(authority)
+            table = _Table([route for route in self.routes if route.match.takes_host(name)])
+            if len(self._tables) >= _HOSTS:
+                self._tables.clear()
+            self._tables[authority] = table
+        return table
+
+
+class _Table:
+    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the path of a `/*`."""
+
+    __slots__ = ("_below", "_exact", "_few")
+
+    FEW: Final = 6  # routes that are walked rather than looked up
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._few = tuple(routes) if len(routes) <= self.FEW else None
+        self._exact: dict[bytes, list[tuple[int, Route]]] = {}
+        self._below: dict[bytes, list[tuple[int, Route]]] = {}
+        for order, route in enumerate(routes):
+            path = route.match.path
+            place = self._exact if path.is_exact else self._below
+            literal = path.literal if path.is_exact or path.is_prefix else path.literal[: path.literal.rfind(b"/") + 1].rstrip(b"/")
+            place.setdefault(literal, []).append((order, route))
+
+    def candidates(self, path: bytes) -> Sequence[Route]:
+        """Those whose literal beginning fits, in file order."""
+        if self._few is not None:
+            return self._few
+        found = list(self._exact.get(path, ()))
+        below = self._below.get
+        end = len(path)
+        while end >= 0:
+            if at := below(path[:end]):
+                found += at
+            end = path.rfind(b"/", 0, end) if end else -1
+        found.sort(key=_order)
+        return [route for _, route in found]
+
+
+def _order(entry: tuple[int, Route]) -> int:
+    return entry[0]
+
+
+def quoted(captures: Captures) -> Captures:
+    """Captures of a decoded path as they may stand in a request target again."""
+    return {name: quote_from_bytes(value, safe=_SAFE).encode() for name, value in captures.items()}
