@@ -124,10 +124,10 @@ def _proxy(options: argparse.Namespace) -> int:
 
 def _tls(text: str) -> dict[str, str]:
     if text == "dev":
-        from gateway.server.dev_certificate import ensure_dev_certificate
+        from gateway.server.dev_certificate import ensure_dev_certificate, trust_message
 
         made = ensure_dev_certificate()
-        print(made.advice, file=sys.stderr)
+        print(trust_message(made), file=sys.stderr)
         return {"cert": str(made.cert), "key": str(made.key)}
     cert, comma, key = text.partition(",")
     if not comma:

@@ -6,7 +6,7 @@ the server offers it (`gateway.server.stream`); other servers get what the ASGI 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.exchange import ResponseHead
 from gateway.rfc.headers import end_to_end
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from gateway.server.stream import Stream
 
 
+HELD_LIMIT: Final = 1 << 20  # bytes of a body that are held back to learn its length
+
+
 class Delivery:
-    """One answer to one client. `started` is set once a final head went out."""
+    """One answer to one client. `started` is set once a final head went out.
+
+    Other servers send a body of unknown length in chunks even to an HTTP/1.0 client, which cannot read them; such a
+    body is held back, up to HELD_LIMIT, so that its length can be said.
+    """
 
     __slots__ = (
-        "_carries_trailers", "_exchange", "_send", "_trailers_announced", "deadlines", "pipeline", "started", "stream",
+        "_carries_trailers", "_exchange", "_held", "_send", "_trailers_announced", "deadlines", "pipeline", "started", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +48,7 @@ class Delivery:
         self._send = send
         self._carries_trailers = carries_trailers
         self._trailers_announced = False
+        self._held: tuple[dict[str, Any], list[bytes]] | None = None
         self.pipeline = pipeline
         self.stream = stream
         self.deadlines = deadlines
@@ -71,10 +79,23 @@ class Delivery:
         if trailers and self._carries_trailers:
             self._trailers_announced = True
             message["trailers"] = True
+        if self.stream is None and self._exchange.http_version == "1.0" and head.header(b"content-length") is None:
+            self._held = (message, [])
+            return
         await self._send(message)
 
     async def chunk(self, data: bytes, *, more: bool) -> None:
         self._exchange.bytes_out += len(data)
+        if self._held is not None:
+            start, chunks = self._held
+            chunks.append(data)
+            if more and sum(map(len, chunks)) < HELD_LIMIT:
+                return
+            self._held = None
+            data = b"".join(chunks)
+            if not more and self._exchange.method != b"HEAD" and start["status"] not in (204, 304):
+                start["headers"].append((b"content-length", b"%d" % len(data)))
+            await self._send(start)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def end(self, trailers: Headers) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.server.settings import ServerSettings
     from gateway.server.stream import Stream
 
-VERSIONS: Final = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
+VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
 WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
 
 

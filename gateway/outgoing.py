@@ -74,7 +74,7 @@ def framing(length: int, *, sends_body: bool) -> Headers:
 def response_headers(head: AnswerHead) -> Headers:
     """The target's fields as they go to the client, before any policy amends them."""
     headers = end_to_end(head.headers, _RESPONSE_OURS)
-    if head.status == 204:  # RFC 9110 section 8.6
+    if head.status in (204, 304):  # RFC 9110 section 8.6; some servers take a 304's length for that of a body
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers.append((b"via", _joined_via([value for name, value in head.headers if name == b"via"])))
     return headers

@@ -96,11 +96,12 @@ async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, 
 
 
 def client_fields(headers: Headers) -> Headers:
-    """The handshake's fields: the target sees our key, and no extensions, since ASGI hides their frames."""
-    ours = [pair for pair in headers if pair[0] not in (b"sec-websocket-extensions", b"sec-websocket-key")]
-    ours = [pair for pair in ours if pair[0] != b"sec-websocket-version"]
-    key = base64.b64encode(os.urandom(16))
-    return [*ours, (b"sec-websocket-version", b"13"), (b"sec-websocket-key", key)]
+    """The handshake's fields: the client's without its extensions, since ASGI hides their frames."""
+    ours = [pair for pair in headers if pair[0] not in (b"sec-websocket-extensions", b"sec-websocket-version")]
+    ours.append((b"sec-websocket-version", b"13"))
+    if not any(name == b"sec-websocket-key" for name, _ in ours):  # a WebSocket over HTTP/2 has none (RFC 8441)
+        ours.append((b"sec-websocket-key", base64.b64encode(os.urandom(16))))
+    return ours
 
 
 def check_switch(head: AnswerHead, key: bytes, link: Connection) -> AnswerHead:

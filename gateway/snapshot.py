@@ -10,10 +10,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.admin.health import Health, Readiness, Ready, State
+from gateway.admin.health import Healthz, Readiness, Readyz
 from gateway.balance import BALANCERS
 from gateway.errors import MethodNotAllowed, NoRoute
-from gateway.observe.access_log import AccessLog, Descriptor, LogFile
+from gateway.observe.access_log import AccessLog
 from gateway.observe.counters import Counters
 from gateway.observe.request_id import RequestIds
 from gateway.pipeline import Pipeline
@@ -85,7 +85,7 @@ class Snapshot:
         if self._access is not None and (refused := self._access.admit(exchange)) is not None:
             assert refused.error is not None
             raise refused.error
-        exchange.match_path = match_path(exchange.path)
+        exchange.match_path = b"/" if exchange.path == b"*" else match_path(exchange.path)
         found = self.router.find(exchange)
         if found is None:
             raise NoRoute(f"no route for {exchange.host!r} {exchange.match_path!r}")
@@ -103,7 +103,7 @@ class Snapshot:
 
     async def start(self) -> None:
         await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
-        self.readiness.state = State.READY
+        self.readiness.ready()
 
     async def stop(self) -> None:
         await asyncio.gather(*(upstream.stop() for upstream in self.upstreams.values()))
@@ -182,7 +182,7 @@ class _Builder:
         prefix = self.config.admin.path
         if prefix is None:
             return []
-        pages = ((HEALTH, Health()), (READY, Ready(self.readiness)))
+        pages = ((HEALTH, Healthz()), (READY, Readyz(self.readiness)))
         return [
             Route(name, Match(compile_path(f"{prefix}/{name}")), Pipeline([*self._standard(), page]))
             for name, page in pages
@@ -267,7 +267,7 @@ def _compression(options: c.Compression) -> Compression:
 def _access_log(options: c.AccessLogOptions, deadlines: Deadlines) -> AccessLog | None:
     if options.format == "off":
         return None
-    return AccessLog(options.format, Descriptor() if options.path is None else LogFile(options.path), deadlines)
+    return AccessLog(options.format, deadlines, path=options.path)
 
 
 def server_settings(config: c.Config) -> ServerSettings:

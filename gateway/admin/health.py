@@ -11,9 +11,6 @@ from gateway.exchange import Reply
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
 
-HEALTH_PATH: Final = "/-/healthz"
-READY_PATH: Final = "/-/readyz"
-
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 _HEADERS: Final[Headers] = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -25,15 +22,22 @@ class State(Enum):
 
 
 class Readiness:
-    """`state` is written by the life cycle alone."""
+    """Written by the life cycle alone."""
 
     __slots__ = ("state",)
 
     def __init__(self) -> None:
         self.state = State.STARTING
 
+    def ready(self) -> None:
+        self.state = State.READY
 
-class Health:
+    def draining(self) -> None:
+        """Requests are still answered, but new ones should go elsewhere."""
+        self.state = State.DRAINING
+
+
+class Healthz:
     """An `admit` policy: 200 while the process can answer at all."""
 
     __slots__ = ()
@@ -42,7 +46,7 @@ class Health:
         return _answer(exchange, 200, "ok")
 
 
-class Ready:
+class Readyz:
     """An `admit` policy: 200 while new requests are welcome, 503 before and after."""
 
     __slots__ = ("_readiness",)

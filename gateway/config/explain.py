@@ -44,8 +44,8 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
     kind, value, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "value_error":
         return _refused(context["error"])
-    if kind == "missing":
-        return "is missing", ""
+    if kind in _PLAIN:
+        return _PLAIN[kind], ""
     if kind == "literal_error":
         return _not_a_choice(value, context)
     if kind in _WANTED:
@@ -56,12 +56,15 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
     return details["msg"][:1].lower() + details["msg"][1:], ""
 
 
+_PLAIN: Final = {
+    "missing": "is missing",
+    "too_short": "is empty",  # nothing here has to be longer than one
+    "string_too_short": "is empty",
+}
 _BOUNDS: Final = {
     "greater_than": ("must be more than {}", "gt"),
     "greater_than_equal": ("must be at least {}", "ge"),
     "less_than_equal": ("must be at most {}", "le"),
-    "too_short": ("needs at least {}", "min_length"),
-    "string_too_short": ("needs at least {} character", "min_length"),
 }
 
 

@@ -12,6 +12,7 @@ from gateway.config.options import FromEnvironment, Options, Switch, Whole, desc
 from gateway.config.units import PositiveDuration, Size, WholeSeconds
 from gateway.policies.compression import DEFAULT_MIN_SIZE, DEFAULT_TYPES
 from gateway.policies.compression import Compression as CompressionPolicy
+from gateway.policies.headers import StrictTransportSecurity
 
 Switched = TypeVar("Switched", bound=Options)
 
@@ -84,6 +85,9 @@ class Hsts(Options):
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
         if given.get("preload") is True and given.get("include_subdomains") is not True:
             yield Wrong("the lists take whole domains only", "add include_subdomains = true", ("preload",))
+
+    def policy(self) -> StrictTransportSecurity:
+        return StrictTransportSecurity(self.max_age, include_subdomains=self.include_subdomains, preload=self.preload)
 
 
 def switch(model: type[Switched]) -> Callable[[object, ValidationInfo], object]:

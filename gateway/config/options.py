@@ -134,5 +134,5 @@ def described(value: object) -> str:
     return f"{value}"
 
 
-Whole = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int)]
-Switch = Annotated[bool, BeforeValidator(_switch, json_schema_input_type=bool)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Switch = Annotated[bool, BeforeValidator(_switch)]

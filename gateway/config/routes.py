@@ -42,7 +42,7 @@ class Share(Options):
     """An upstream's part of a route's requests."""
 
     upstream: UpstreamReference = Field(description="The name of an upstream, or a URL")
-    weight: Whole = Field(default=1, ge=0, le=1000, description="Its part, beside those of the others")
+    weight: Whole = Field(default=1, ge=1, le=1000, description="Its part, beside those of the others")
 
 
 class RedirectOptions(Options):

@@ -16,6 +16,8 @@ from gateway.config.units import Duration, PositiveDuration, PositiveSize, Size
 
 _ENTRIES_FOR_REDIRECT = 2
 
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+
 
 class ServerLimits(Options):
     """Sizes in bytes."""
@@ -60,11 +62,8 @@ class ServerTls(Options):
     redirect_http: Switch = Field(
         default=False, description="The first listen entry speaks HTTP and redirects to HTTPS"
     )
-    redirect_port: Whole | None = Field(
-        default=None,
-        ge=1,
-        le=65535,
-        description="The public port of HTTPS; that of the second listen entry if left out",
+    redirect_port: Port | None = Field(
+        default=None, description="The public port of HTTPS; that of the second listen entry if left out"
     )
 
     @classmethod

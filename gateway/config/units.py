@@ -23,10 +23,10 @@ BYTES: Final = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
 _DURATION_PART = re.compile(rf"({_NUMBER}) *(ms|s|m|h|d)", re.ASCII)
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})(?: *{_DURATION_PART.pattern})*", re.ASCII)
-_SIZE = re.compile(rf"({_NUMBER}) *([KMGT]?i?B)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(rf"({_NUMBER}) *((?:[KMGT]i?)?B)", re.ASCII | re.IGNORECASE)
 _PERCENT = re.compile(rf"({_NUMBER}) *%", re.ASCII)
 _BARE = re.compile(_NUMBER, re.ASCII)
 _SHORT_SIZE = re.compile(rf"({_NUMBER}) *([kmgt])", re.ASCII | re.IGNORECASE)
@@ -62,6 +62,22 @@ def percent(text: str) -> float:
     return share
 
 
+def as_duration(seconds: float) -> str:
+    """The way to write it: 5400.0 as "90m"."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % SECONDS[unit] == 0:
+            return f"{seconds / SECONDS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
+
+
+def as_size(count: int) -> str:
+    """The way to write it: 32768 as "32KiB"."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if count and count % BYTES[unit.lower()] == 0:
+            return f"{count // BYTES[unit.lower()]}{unit}"
+    return f"{count}B"
+
+
 def _size_hint(text: str) -> str:
     if _BARE.fullmatch(text):
         return f'write "{text}B" for bytes'
@@ -93,19 +109,19 @@ def _whole_seconds(text: str) -> float:
     return int(seconds)
 
 
-_DURATION_SCHEMA: Final = {
+DURATION_SCHEMA: Final = {
     "type": "string",
     "pattern": r"^\d+(\.\d+)? *(ms|s|m|h|d)( *\d+(\.\d+)? *(ms|s|m|h|d))*$",
     "examples": ["250ms", "5s", "1h30m"],
 }
-_SIZE_SCHEMA: Final = {
+SIZE_SCHEMA: Final = {
     "type": "string",
-    "pattern": r"^\d+(\.\d+)? *[KMGTkmgt]?[Ii]?[Bb]$",
+    "pattern": r"^\d+(\.\d+)? *([KMGTkmgt][Ii]?)?[Bb]$",
     "examples": ["512B", "64KiB", "10MB"],
 }
 
-Duration = Annotated[float, _reader(duration, "a duration", "s"), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveDuration = Annotated[float, _reader(duration, "a duration", "s"), Gt(0), WithJsonSchema(_DURATION_SCHEMA)]
-WholeSeconds = Annotated[int, _reader(_whole_seconds, "a duration", "s"), WithJsonSchema(_DURATION_SCHEMA)]
-Size = Annotated[int, _reader(size, "a size", "B"), WithJsonSchema(_SIZE_SCHEMA)]
-PositiveSize = Annotated[int, _reader(size, "a size", "B"), Gt(0), WithJsonSchema(_SIZE_SCHEMA)]
+Duration = Annotated[float, _reader(duration, "a duration", "s"), WithJsonSchema(DURATION_SCHEMA)]
+PositiveDuration = Annotated[float, _reader(duration, "a duration", "s"), Gt(0), WithJsonSchema(DURATION_SCHEMA)]
+WholeSeconds = Annotated[int, _reader(_whole_seconds, "a duration", "s"), WithJsonSchema(DURATION_SCHEMA)]
+Size = Annotated[int, _reader(size, "a size", "B"), WithJsonSchema(SIZE_SCHEMA)]
+PositiveSize = Annotated[int, _reader(size, "a size", "B"), Gt(0), WithJsonSchema(SIZE_SCHEMA)]

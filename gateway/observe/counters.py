@@ -1,23 +1,25 @@
 """What happened, as plain numbers under the Prometheus names and labels of the metrics page; read when asked.
 
-An exchange costs two dictionary look-ups and a few additions. Labels are words of the configuration, known methods and
+An exchange costs a dictionary look-up and a few additions. Labels are words of the configuration, known methods and
 status codes: never a path or an address of a client. A table that is full counts under `_other`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gateway.errors import GatewayError
     from gateway.exchange import Exchange, Reply
 
+    _Kind = tuple[str, bytes, int, str, str]  # route, method, status, upstream, target
+
 Labels = tuple[str, ...]
-_Key = TypeVar("_Key", bound=tuple[object, ...])
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
 NO_ROUTE: Final = "_none"
@@ -38,16 +40,16 @@ class Histogram(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """kind: `counter`, `gauge` or `histogram`. samples: the value of each combination of labels."""
+    """kind: `counter`, `gauge` or `histogram`; only the last has Histograms. samples: by the values of the labels."""
 
     name: str
     kind: str
     labels: Labels
-    samples: dict[Labels, float | Histogram]
+    samples: Mapping[Labels, int | Histogram]
 
 
 class _Served:
-    """The exchanges of one route, method and status."""
+    """The exchanges of one route, method and status, and of the target that answered them."""
 
     __slots__ = ("buckets", "bytes_in", "bytes_out", "seconds")
 
@@ -65,113 +67,116 @@ class Counters:
     `exchange.started_at`.
     """
 
-    __slots__ = ("_errors", "_in_flight", "_now", "_retries", "_served", "_upstream")
+    __slots__ = ("_answered", "_errors", "_in_flight", "_now", "_retries", "_served")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._in_flight: dict[str, int] = {}
-        self._served: dict[tuple[str, bytes, int], _Served] = {}
-        self._upstream: dict[tuple[str, str, int], int] = {}
-        self._errors: dict[tuple[str, str, str], int] = {}
-        self._retries: dict[tuple[str, str], int] = {}
+        self._served: dict[_Kind, _Served] = {}
+        self._answered: dict[Labels, int] = {}  # by targets whose answers were not the end of it
+        self._errors: dict[Labels, int] = {}
+        self._retries: dict[Labels, int] = {}
 
     # ------------------------------------------------------------ in every request
 
     def admit(self, exchange: Exchange) -> Reply | None:
-        if exchange.route is not None:
-            name = exchange.route.name
-            self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        route = exchange.route
+        if route is not None:
+            try:
+                self._in_flight[route.name] += 1
+            except KeyError:
+                self._in_flight[route.name] = 1
         return None
 
     def finish(self, exchange: Exchange) -> None:
         status = exchange.status
-        error = exchange.error
-        if not status:
-            if error is None:  # handed over to another protocol class, which will say how it went
-                return
-            status = error.status
-        route = exchange.route
-        if route is None:
-            name = NO_ROUTE
-        else:
-            name = route.name
-            self._in_flight[name] = self._in_flight.get(name, 1) - 1
-        served = self._served.get((name, exchange.method, status))
+        upstream = target = ""
+        if exchange.error is not None:
+            status = status or exchange.error.status
+            self._count_failure(exchange, exchange.error)
+        elif not status:  # handed over to another protocol class, which will say how it went
+            return
+        elif exchange.target is not None:
+            upstream = exchange.upstream_name
+            target = exchange.target.name
+            if exchange.attempts > 1:
+                _add(self._retries, (upstream, target), exchange.attempts - 1)
+        name = NO_ROUTE
+        if exchange.route is not None:
+            name = exchange.route.name
+            self._in_flight[name] -= 1
+        served = self._served.get((name, exchange.method, status, upstream, target))
         if served is None:
-            served = self._new_served(name, exchange.method, status)
+            served = self._first(name, exchange.method, status, upstream, target)
         seconds = self._now() - exchange.started_at
         served.buckets[bisect_left(BOUNDS, seconds)] += 1
         served.seconds += seconds
         served.bytes_in += exchange.bytes_in
         served.bytes_out += exchange.bytes_out
-        if exchange.target is not None:
-            self._count_upstream(exchange, exchange.upstream_name, exchange.target.name)
 
-    def _count_upstream(self, exchange: Exchange, upstream: str, target: str) -> None:
-        error = exchange.error
+    def _count_failure(self, exchange: Exchange, error: GatewayError) -> None:
+        if exchange.target is None:
+            return
+        at = (exchange.upstream_name, exchange.target.name)
         if isinstance(error, TargetError):
-            reason = error.proxy_error
-            _add(self._errors, (upstream, target, reason), (upstream, OTHER, reason), 1)
-        elif error is None or exchange.first_byte_at:  # it did answer a client who left before the end
-            _add(self._upstream, (upstream, target, exchange.status), (upstream, OTHER, exchange.status), 1)
+            _add(self._errors, (*at, error.proxy_error), 1)
+        if exchange.first_byte_at and exchange.status:  # it did answer; the end was missed, or the client left
+            _add(self._answered, (*at, str(exchange.status)), 1)
         if exchange.attempts > 1:
-            _add(self._retries, (upstream, target), (upstream, OTHER), exchange.attempts - 1)
+            _add(self._retries, at, exchange.attempts - 1)
 
-    def _new_served(self, route: str, method: bytes, status: int) -> _Served:
+    def _first(self, route: str, method: bytes, status: int, upstream: str, target: str) -> _Served:
         """The first of its kind; all unknown methods are of one kind."""
         if method not in METHODS:
             method = OTHER_METHOD.encode()
-        key = (route, method, status)
-        if len(self._served) >= MAX_SERIES and key not in self._served:
-            key = (OTHER, OTHER_METHOD.encode(), status)
-        return self._served.setdefault(key, _Served())
+        kind = (route, method, status, upstream, target)
+        if len(self._served) >= MAX_SERIES and kind not in self._served:
+            kind = (OTHER, OTHER_METHOD.encode(), status, upstream and OTHER, target and OTHER)
+        return self._served.setdefault(kind, _Served())
 
     # ------------------------------------------------------------ when the numbers are asked for
 
     def collect(self) -> list[Metric]:
         """All that was counted until now, as a copy."""
-        requests: dict[Labels, float | Histogram] = {}
-        bytes_in: dict[str, int] = {}
-        bytes_out: dict[str, int] = {}
+        requests: dict[Labels, int] = {}
+        bytes_in: dict[Labels, int] = {}
+        bytes_out: dict[Labels, int] = {}
+        answered = dict(self._answered)
         by_class: dict[Labels, list[_Served]] = {}
-        for (route, method, status), served in self._served.items():
+        for (route, method, status, upstream, target), served in self._served.items():
             word = METHODS.get(method, OTHER_METHOD)
-            requests[route, word, str(status)] = sum(served.buckets)
-            bytes_in[route] = bytes_in.get(route, 0) + served.bytes_in
-            bytes_out[route] = bytes_out.get(route, 0) + served.bytes_out
+            count = sum(served.buckets)
+            _add(requests, (route, word, str(status)), count)
+            _add(bytes_in, (route,), served.bytes_in)
+            _add(bytes_out, (route,), served.bytes_out)
+            if target:
+                _add(answered, (upstream, target, str(status)), count)
             by_class.setdefault((route, word, f"{status // 100}xx"), []).append(served)
-        durations: dict[Labels, float | Histogram] = {labels: _merged(cells) for labels, cells in by_class.items()}
-        upstream = ("upstream", "target")
+        durations = {labels: _merged(alike) for labels, alike in by_class.items()}
+        in_flight: dict[Labels, int] = {(route,): count for route, count in self._in_flight.items()}
+        at = ("upstream", "target")
         return [
             Metric("gateway_requests_total", "counter", ("route", "method", "code"), requests),
             Metric("gateway_request_duration_seconds", "histogram", ("route", "method", "code_class"), durations),
-            Metric("gateway_requests_in_flight", "gauge", ("route",), _by_one(self._in_flight)),
-            Metric("gateway_request_bytes_total", "counter", ("route",), _by_one(bytes_in)),
-            Metric("gateway_response_bytes_total", "counter", ("route",), _by_one(bytes_out)),
-            Metric("gateway_upstream_requests_total", "counter", (*upstream, "code"), _as_text(self._upstream)),
-            Metric("gateway_upstream_errors_total", "counter", (*upstream, "reason"), _as_text(self._errors)),
-            Metric("gateway_upstream_retries_total", "counter", upstream, _as_text(self._retries)),
+            Metric("gateway_requests_in_flight", "gauge", ("route",), in_flight),
+            Metric("gateway_request_bytes_total", "counter", ("route",), bytes_in),
+            Metric("gateway_response_bytes_total", "counter", ("route",), bytes_out),
+            Metric("gateway_upstream_requests_total", "counter", (*at, "code"), answered),
+            Metric("gateway_upstream_errors_total", "counter", (*at, "reason"), dict(self._errors)),
+            Metric("gateway_upstream_retries_total", "counter", at, dict(self._retries)),
         ]
 
 
-def _add(table: dict[_Key, int], key: _Key, overflow: _Key, amount: int) -> None:
-    if key not in table and len(table) >= MAX_SERIES:
-        key = overflow
-    table[key] = table.get(key, 0) + amount
+def _add(table: dict[Labels, int], labels: Labels, amount: int) -> None:
+    if labels not in table and len(table) >= MAX_SERIES:
+        labels = (OTHER,) * len(labels)
+    table[labels] = table.get(labels, 0) + amount
 
 
-def _merged(cells: Iterable[_Served]) -> Histogram:
+def _merged(alike: Iterable[_Served]) -> Histogram:
     counts = [0] * (len(BOUNDS) + 1)
     total = 0.0
-    for cell in cells:
-        counts = [count + more for count, more in zip(counts, cell.buckets, strict=True)]
-        total += cell.seconds
+    for served in alike:
+        counts = [count + more for count, more in zip(counts, served.buckets, strict=True)]
+        total += served.seconds
     return Histogram(tuple(counts), total)
-
-
-def _by_one(table: Mapping[str, int]) -> dict[Labels, float | Histogram]:
-    return {(label,): value for label, value in table.items()}
-
-
-def _as_text(table: Mapping[_Key, int]) -> dict[Labels, float | Histogram]:
-    return {tuple(map(str, key)): value for key, value in table.items()}

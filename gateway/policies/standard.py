@@ -47,13 +47,15 @@ class TraceContext:
 class ResponseId:
     """An `amend` policy: the answer carries the id of its request, in place of what a target says."""
 
-    __slots__ = ("_field",)
+    __slots__ = ("_ids",)
 
     def __init__(self, ids: RequestIds) -> None:
-        self._field = ids.field
+        self._ids = ids
 
     def amend(self, exchange: Exchange, head: ResponseHead) -> None:
-        field = self._field
+        if not exchange.request_id:  # refused before it could be given one
+            self._ids.assign(exchange)
+        field = self._ids.field
         headers = head.headers
         for name, _ in headers:
             if name == field:

@@ -75,12 +75,15 @@ class ChunkedDecoder:
             elif state == _SIZE_LINE:
                 line_end = data.find(b"\r\n", at)
                 if line_end < 0:
-                    self._keep(data, at, LINE_LIMIT)
+                    self._keep(data, at, LINE_LIMIT + len(b"\r"))
                     break
                 self._start_chunk(data[at:line_end])
                 at = line_end + 2
-            else:
+            elif state == _TRAILERS:
                 self._read_trailers(data, at)
+                break
+            else:
+                self.rest += data
                 break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -107,7 +110,7 @@ class ChunkedDecoder:
         else:
             end = data.find(b"\r\n\r\n", at)
             if end < 0:
-                self._keep(data, at, TRAILER_LIMIT)
+                self._keep(data, at, TRAILER_LIMIT + len(b"\r\n\r"))
                 return
             if end - at > TRAILER_LIMIT:
                 raise BadChunk("trailers over their limit")

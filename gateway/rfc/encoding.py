@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 Pair = tuple[bytes, bytes]
 
-_MEMBER = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?").fullmatch
+_QVALUE: Final = rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
+_MEMBER = re.compile(rb"[ \t]*([!#$%%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(%b)[ \t]*)?" % _QVALUE).fullmatch
 _MEMBERS: Final = 256  # of Accept-Encoding that are looked at
 
 
@@ -23,8 +24,7 @@ def negotiate(accepted: bytes, encodings: Sequence[bytes]) -> bytes | None:
     weights = _weights(accepted)
     otherwise = weights.get(b"*", 0.0)
     best: bytes | None = None
-    best_weight = max(weights.get(b"identity", 0.0), 0.0)
-    floor = best_weight
+    best_weight = floor = weights.get(b"identity", 0.0)
     for coding in encodings:
         weight = weights.get(coding, otherwise)
         if weight > 0 and weight >= floor and (best is None or weight > best_weight):
@@ -37,7 +37,7 @@ def _weights(accepted: bytes) -> dict[bytes, float]:
     for member in accepted.split(b",", _MEMBERS)[:_MEMBERS]:
         matched = _MEMBER(member)
         if matched is not None:
-            weights[matched[1].lower()] = min(float(matched[2]), 1.0) if matched[2] is not None else 1.0
+            weights[matched[1].lower()] = float(matched[2]) if matched[2] is not None else 1.0
     return weights
 
 

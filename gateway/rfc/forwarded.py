@@ -27,8 +27,12 @@ FORWARDING: Final = frozenset(
 
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-_FORWARDED_FOR = re.compile(rb"(?:^|[;,])[ \t]*for=(\"[^\"]*\"|[^;,\" \t]+)", re.I)
-_CHAIN: Final = 64  # members of X-Forwarded-For that are looked at, from the right
+_PARAMETER: Final = rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*")"""
+_PARAMETERS = re.compile(_PARAMETER, re.S).findall
+_ELEMENT = re.compile(rb"(?:%b)?(?:;[ \t]*(?:%b)?)*" % (_PARAMETER, _PARAMETER), re.S).fullmatch
+_NODE = re.compile(rb"[0-9A-Za-z.:\[\]_-]+").fullmatch
+_UNKNOWN: Final = b"unknown"
+_CHAIN: Final = 64  # members of X-Forwarded-For or Forwarded that are looked at, from the right
 _MEMO: Final = 1024  # of each memo; a full one is cleared
 
 
@@ -40,7 +44,7 @@ def is_forwarding_twin(name: bytes) -> bool:
 # ---------------------------------------------------------------- written
 
 
-_written: dict[tuple[str, bytes, bytes], list[Pair]] = {}
+_written: dict[tuple[str, str, bytes, bytes], list[Pair]] = {}
 
 
 def forwarded_fields(peer: str, client: str, scheme: bytes, host: bytes, prior: list[Pair] | None) -> list[Pair]:
@@ -50,7 +54,7 @@ def forwarded_fields(peer: str, client: str, scheme: bytes, host: bytes, prior: 
     trusted peer, which are extended; None for anybody else.
     """
     if prior is None:
-        key = (peer, scheme, host)
+        key = (peer, client, scheme, host)
         fields = _written.get(key)
         if fields is None:
             fields = _fields(peer, client, scheme, host, {})
@@ -65,7 +69,7 @@ def forwarded_fields(peer: str, client: str, scheme: bytes, host: bytes, prior: 
 
 
 def _fields(peer: str, client: str, scheme: bytes, host: bytes, received: dict[bytes, bytes]) -> list[Pair]:
-    address = peer.encode("latin-1", "replace") or b"unknown"
+    address = _plain(peer)
     chain = received.get(b"x-forwarded-for")
     proto = _single(received.get(b"x-forwarded-proto")) or scheme
     fields = [
@@ -80,8 +84,8 @@ def _fields(peer: str, client: str, scheme: bytes, host: bytes, received: dict[b
         fields.append((b"x-forwarded-port", port))
     if prefix := received.get(b"x-forwarded-prefix"):
         fields.append((b"x-forwarded-prefix", prefix))
-    fields.append((b"x-real-ip", client.encode("latin-1", "replace") or b"unknown"))
-    element = _element(peer, scheme, host)
+    fields.append((b"x-real-ip", _plain(client)))
+    element = _element(address, scheme, host)
     before = received.get(b"forwarded")
     fields.append((b"forwarded", before + b", " + element if before else element))
     return fields
@@ -98,9 +102,13 @@ def _port(host: bytes, scheme: bytes) -> bytes:
     return port if colon and port else _PORTS.get(scheme, b"")
 
 
-def _element(peer: str, scheme: bytes, host: bytes) -> bytes:
+def _plain(address: str) -> bytes:
+    """Without its zone, which means nothing on another host (RFC 4007 section 6)."""
+    return address.partition("%")[0].encode("latin-1", "replace") or _UNKNOWN
+
+
+def _element(node: bytes, scheme: bytes, host: bytes) -> bytes:
     """One forwarded-element (RFC 7239 section 4); IPv6 addresses and ports need quotes."""
-    node = peer.encode("latin-1", "replace") or b"unknown"
     if b":" in node:
         node = b'"[' + node + b']"'
     element = b"for=" + node
@@ -115,8 +123,8 @@ def _element(peer: str, scheme: bytes, host: bytes) -> bytes:
 class Networks:
     """A set of addresses and networks, as sorted ranges; `contains` is a binary search.
 
-    An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) counts as the IPv4 address. ValueError names what is
-    neither an address nor a network.
+    An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) counts as the IPv4 address, and no IPv4 address is in
+    an IPv6 network such as `::/0`. ValueError names what is neither an address nor a network.
     """
 
     __slots__ = ("_ends", "_starts")
@@ -147,11 +155,12 @@ class Networks:
         return index >= 0 and number <= self._ends[index]
 
 
-_MAPPED: Final = 0xFFFF << 32  # ::ffff:0:0/96, where IPv4 lies among the IPv6 addresses
+_IPV4: Final = 1 << 128  # where IPv4 begins, behind the IPv6 addresses
 
 
 def _number(address: IPv4Address | IPv6Address) -> int:
-    return int(address) | _MAPPED if isinstance(address, IPv4Address) else int(address)
+    ipv4 = address if isinstance(address, IPv4Address) else address.ipv4_mapped
+    return int(address) if ipv4 is None else int(ipv4) | _IPV4
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -165,7 +174,8 @@ def _range(text: str) -> tuple[int, int]:
             raise ValueError(msg) from None
         msg = f'"{text}" has bits set behind its prefix length; the network is "{proper}"'
         raise ValueError(msg) from None
-    return _number(network.network_address), _number(network.broadcast_address)
+    start = _number(network.network_address)
+    return start, start + network.num_addresses - 1
 
 
 def client_address(peer: str, forwarded_for: list[bytes], trusted: Networks) -> str:
@@ -176,7 +186,7 @@ def client_address(peer: str, forwarded_for: list[bytes], trusted: Networks) -> 
     if not trusted.contains(peer):
         return peer
     client = peer
-    for entry in reversed(b",".join(forwarded_for).split(b",")[-_CHAIN:]):
+    for entry in reversed(b",".join(forwarded_for).rsplit(b",", _CHAIN)[-_CHAIN:]):
         address = _address(entry)
         if address is None:
             break
@@ -187,8 +197,30 @@ def client_address(peer: str, forwarded_for: list[bytes], trusted: Networks) -> 
 
 
 def forwarded_for(values: list[bytes]) -> list[bytes]:
-    """The `for` parameters of Forwarded lines in the form of X-Forwarded-For lines."""
-    return [matched.strip(b'"') for value in values for matched in _FORWARDED_FOR.findall(value)]
+    """The `for` parameters of Forwarded lines in the form of X-Forwarded-For entries, `unknown` for an element without.
+
+    Read from the right, piece by piece until the pieces are an element: a trusted proxy wrote the last one, and a quote
+    that a client left open further left, or a comma in a quoted host, must not hide or forge what that says.
+    """
+    pieces = b",".join(values).rsplit(b",", _CHAIN)[-_CHAIN:]
+    nodes: list[bytes] = []
+    element: bytes | None = None
+    for piece in reversed(pieces):
+        if element is None and not piece.strip(b" \t"):
+            continue  # RFC 9110 section 5.6.1: empty members count for nothing
+        element = piece if element is None else piece + b"," + element
+        if _ELEMENT(element.strip(b" \t")) is not None:
+            nodes.append(_node(element))
+            element = None
+    if element is not None:
+        nodes.append(_UNKNOWN)
+    nodes.reverse()
+    return nodes
+
+
+def _node(element: bytes) -> bytes:
+    named = [value.strip(b'"') for name, value in _PARAMETERS(element) if name.lower() == b"for"]
+    return named[0] if len(named) == 1 and _NODE(named[0]) is not None else _UNKNOWN
 
 
 def _address(entry: bytes) -> str | None:
@@ -199,6 +231,6 @@ def _address(entry: bytes) -> str | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ip_address(text))
+        return str(ip_address(text.partition("%")[0]))
     except ValueError:
         return None

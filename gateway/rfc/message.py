@@ -192,7 +192,9 @@ def _check_target(head: RequestHead, hosts: int) -> None:
     absolute = parse_absolute_form(target)
     if absolute is None or head.method == b"CONNECT":
         raise BadRequest("invalid request target")
-    _, head.host, head.origin_form = absolute  # RFC 9112 section 3.2.2: Host is replaced by the target's authority
+    scheme, head.host, head.origin_form = absolute  # RFC 9112 section 3.2.2: Host is replaced by the target's authority
+    if head.method == b"OPTIONS" and len(target) == len(scheme) + len(b"://") + len(head.host):
+        head.origin_form = b"*"  # RFC 9112 section 3.2.4
     head.headers = [(b"host", head.host), *(pair for pair in head.headers if pair[0] != b"host")]
 
 
@@ -231,6 +233,7 @@ def _frame(head: AnswerHead, method: bytes) -> None:
     """RFC 9112 section 6.3, with every doubt an error."""
     length = -1
     coding = b""
+    options: list[bytes] = []
     meanings = MEANINGS.get
     for name, value in head.headers:
         meaning = meanings(name)
@@ -245,21 +248,21 @@ def _frame(head: AnswerHead, method: bytes) -> None:
                 raise BadTransferCoding("several Transfer-Encoding lines")
             coding = value.lower() or b"?"
         elif meaning == CONNECTION:
-            options = _options(value)
-            if b"close" in options:
-                head.keep_alive = False
-            elif head.minor == 0 and b"keep-alive" in options:
-                head.keep_alive = True
+            options += _options(value)
+    if b"close" in options:
+        head.keep_alive = False
+    elif head.minor == 0 and b"keep-alive" in options:
+        head.keep_alive = True
     if coding and (coding != b"chunked" or head.minor == 0):
         raise BadTransferCoding(f"transfer coding {coding[:40]!r}")
+    if coding and length >= 0:  # RFC 9112 section 6.3: the length is dropped, and the connection not used again
+        head.keep_alive = False
+        head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
     status = head.status
     if method == b"HEAD" or status < 200 or status in (204, 304):
         head.length = 0
     elif coding:
         head.length = CHUNKED
-        if length >= 0:  # RFC 9112 section 6.3: the length is dropped, and the connection not used again
-            head.keep_alive = False
-            head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
     elif length >= 0:
         head.length = length
     else:

@@ -6,12 +6,14 @@ What is forwarded is never changed here: these functions say whether a target is
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-# RFC 3986 section 3.2.2 without the comma, which no host name has and which joined Host lines would.
-_REG_NAME: Final = rb"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
-_HOST: Final = rb"(?:" + _REG_NAME + rb"|\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\])"
+# RFC 3986 section 3.2.2 without the comma, which no host name has and which joined Host lines would, and without empty
+# labels, which would be a dot segment where a host becomes part of a path.
+_REG_NAME: Final = rb"(?!\.|[^:]*\.\.)(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
+_HOST: Final = rb"(?:" + _REG_NAME + rb"|\[([0-9A-Fa-f:.]+)\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\])"
 _AUTHORITY = re.compile(_HOST + rb"(?::[0-9]{0,5})?").fullmatch
 # Bytes that are no URI characters but that clients send all the same go through as they are, except those that others
 # would cut the target at, or read as a slash.
@@ -26,11 +28,20 @@ def valid_host(value: bytes) -> bool:
     """True for `uri-host [":" port]` (RFC 9112 section 3.2), neither empty nor with user information."""
     if value in _valid_hosts:
         return True
-    if len(value) > 255 + 6 or _AUTHORITY(value) is None:
+    matched = _AUTHORITY(value) if len(value) <= 255 + 6 else None
+    if matched is None or (matched[1] is not None and not _is_ipv6(matched[1])):
         return False
     if len(_valid_hosts) >= _HOST_MEMO:
         _valid_hosts.clear()
     _valid_hosts.add(value)
+    return True
+
+
+def _is_ipv6(text: bytes) -> bool:
+    try:
+        IPv6Address(text.decode("ascii"))
+    except ValueError:
+        return False
     return True
 
 
@@ -52,18 +63,32 @@ def host_name(authority: bytes) -> bytes:
     name = authority.lower()
     if name[:1] == b"[":
         return name[: name.index(b"]") + 1]
-    return name.partition(b":")[0].rstrip(b".")
+    return name.partition(b":")[0].removesuffix(b".")
 
 
 def strip_root_path(path: bytes, root_path: bytes) -> bytes | None:
-    """`path` without the prefix that an app is mounted at; None where it does not begin with it, at a `/`."""
+    """`path` without the prefix that an app is mounted at; None where it does not begin with it, at a `/`.
+
+    Either may spell the prefix with percent-encodings, as servers find a mounted app by the decoded path.
+    """
     root = root_path.rstrip(b"/")
-    if not path.startswith(root):
-        return None
-    rest = path[len(root) :]
-    if not rest:
+    rest = path[len(root) :] if path.startswith(root) else _behind(path, unquote_to_bytes(root))
+    if rest == b"":
         return b"/"
-    return rest if rest[:1] == b"/" else None
+    return rest if rest is not None and rest[:1] == b"/" else None
+
+
+def _behind(path: bytes, root: bytes) -> bytes | None:
+    """What follows a decoded prefix, however the path spells it."""
+    if b"%" not in path:
+        return None
+    at = 0
+    for byte in root:
+        width = 3 if path[at : at + 1] == b"%" and len(unquote_to_bytes(path[at : at + 3])) == 1 else 1
+        if unquote_to_bytes(path[at : at + width]) != bytes((byte,)):
+            return None
+        at += width
+    return path[at:]
 
 
 def match_path(path: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """`--tls dev`: a certificate for this machine, issued by an authority that lives in the user's own data directory.
 
-The authority is made once, so that it needs to be trusted once. Its key stays on this disk; should it get lost, its name
-constraints (RFC 5280 section 4.2.1.10) leave a thief nothing to sign but this machine's own names.
+The authority is made once, so that it needs to be trusted once. Its key stays on this disk; should it get lost, its
+name constraints (RFC 5280 section 4.2.1.10) leave a thief nothing to sign but this machine's own names.
 """
 
 from __future__ import annotations
@@ -113,10 +113,12 @@ def dns_names(hostname: str) -> tuple[str, ...]:
 def issue_authority(names: tuple[str, ...], now: datetime) -> Issued:
     """A root that may sign for these names, those below them, and loopback addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gateway development"),
-        x509.NameAttribute(NameOID.COMMON_NAME, f"Gateway development CA on {names[-1]}"[:64]),
-    ])
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gateway development"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Gateway development CA on {names[-1]}"[:64]),
+        ]
+    )
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = (
         _builder(subject, subject, key.public_key(), now, AUTHORITY_LIFETIME)

@@ -49,17 +49,21 @@ def parse_listen(text: str) -> Listen:
     return Listen(matched["v6"] or matched["host"], port)
 
 
-def bind(listen: str, backlog: int) -> socket.socket:
+def bind(listen: str, backlog: int, *, shared: bool = False) -> socket.socket:
     """A listening socket: non-blocking, and inherited by workers.
+
+    shared: other processes of ours bind the same port, each for itself (SO_REUSEPORT). A backlog of 0 only holds the
+    address and does not listen.
 
     Every address means IPv4 and IPv6 in one socket where the system can do that. A host name is resolved once, IPv4
     first. Raises ValueError for a text that is no address, and OSError whose text is the whole sentence to show.
     """
     where = parse_listen(listen)
     try:
-        sock = _bind_unix(where.path) if where.path is not None else _bind_tcp(where)
+        sock = _bind_unix(where.path) if where.path is not None else _bind_tcp(where, shared)
         try:
-            sock.listen(backlog)
+            if backlog:
+                sock.listen(backlog)
             sock.setblocking(False)
             sock.set_inheritable(True)
         except OSError:
@@ -70,12 +74,14 @@ def bind(listen: str, backlog: int) -> socket.socket:
     return sock
 
 
-def _bind_tcp(where: Listen) -> socket.socket:
+def _bind_tcp(where: Listen, shared: bool) -> socket.socket:
     family, address = _resolve(where)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":  # elsewhere it would let another process take the port over
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             both = where.host in ("", "::") and socket.has_dualstack_ipv6()
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))

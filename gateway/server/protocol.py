@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.deadlines import NEVER, Deadlines
@@ -40,6 +41,8 @@ PIPELINE_LIMIT: Final = 65536  # bytes read ahead of the request that is being a
 LINGER_BYTES: Final = 1 << 20  # bytes of an unread body that are thrown away before the connection closes
 LINGER_SECONDS: Final = 2.0
 WRITE_HIGH_WATER: Final = 65536
+
+BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 
 # Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.
 _HEAD, _BODY, _ANSWER, _LINGER, _GONE = range(5)
@@ -154,6 +157,9 @@ class GatewayProtocol(asyncio.Protocol):
         if end < 0 or end > settings.max_header_size:
             if len(data) > settings.max_header_size:
                 self._refuse(self._too_large(data))
+                return
+            if BARE_LF(data, self._scanned) is not None:  # else it would be waited for until the deadline
+                self._refuse(BadRequest("a bare LF in the head"))
                 return
             if not self._buffer and data:
                 self._watch(settings.header)

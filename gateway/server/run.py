@@ -45,7 +45,7 @@ class ServedApp(GatewayApp):
             if server.tls is None or not server.tls.redirect_http:
                 yield
                 return
-            sock = bind(server.listen[0], BACKLOG, reuse_port=True)
+            sock = bind(server.listen[0], BACKLOG, shared=True)
             assert server.https_port is not None
             redirect = await serve_redirect(sock, self.server_settings, server.https_port)
             try:
@@ -66,6 +66,8 @@ def run(config: Config, path: Path | None) -> int:
     configure_logging()
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(path)
+    if config.server.tls is not None:
+        ContextFactory(config)(None, None)  # a file at fault is told here, once, and not by every worker
     settings = uvicorn_config(config, None if path is not None else ServedApp(config))
     plain, sockets = bind_all(config)
     try:
@@ -107,7 +109,7 @@ class ContextFactory:
     def __init__(self, config: Config | None) -> None:
         self._config = config
 
-    def __call__(self, _settings: uvicorn.Config, _default: object) -> ssl.SSLContext:
+    def __call__(self, _settings: object, _default: object) -> ssl.SSLContext:
         config = self._config or load(os.environ[CONFIG_VARIABLE])
         tls = config.server.tls
         assert tls is not None
@@ -131,7 +133,7 @@ def bind_all(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
     plain: list[socket.socket] = []
     scheme = "http" if server.tls is None else "https"
     if server.tls is not None and server.tls.redirect_http:
-        plain.append(bind(listens.pop(0), 0, reuse_port=True))
+        plain.append(bind(listens.pop(0), 0, shared=True))
         log.info("listening", extra={"address": show(plain[0]), "scheme": "http", "redirects_to": "https"})
     sockets = [bind(listen, BACKLOG) for listen in listens]
     for sock in sockets:

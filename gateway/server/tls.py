@@ -13,8 +13,12 @@ A certificate and its key are taken together or not at all: what can not be used
 warning, and is tried again when one of the files changes again.
 
 ALPN offers only http/1.1, because that is all that our protocol class speaks; HTTP/2 is for the ASGI entrance, behind a
-server that has it. Session tickets are OpenSSL's own, except with client certificates: a resumed session skips the
-check of the client's certificate, and would so outlive a change of `client_ca`; there, every handshake is a full one.
+server that has it.
+
+Sessions are resumed as OpenSSL does it, by tickets under keys of each worker's own; a ticket of another worker only
+costs a full handshake. But a resumed session skips the check of the client's certificate. So with `client_ca` no TLS
+1.3 tickets are given out, and a TLS 1.2 session from before a change of `client_ca` is refused, which makes the client
+begin a new one.
 """
 
 from __future__ import annotations
@@ -50,6 +54,7 @@ CIPHERS: Final = (
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Stamp = tuple[int, int, int]  # mtime in ns, size, inode
+Connection = ssl.SSLSocket | ssl.SSLObject  # the latter under event loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,10 @@ class Loaded:
 class Certificates:
     """context: the outer one. loaded: what is in use, in the order of the options."""
 
-    __slots__ = ("_by_name", "_clock", "_look_at", "_options", "_seen", "_seen_ca", "_trusted", "context", "loaded")
+    __slots__ = (
+        "_by_name", "_clock", "_look_at", "_options", "_seen", "_seen_ca", "_trusted", "_trusted_since", "context",
+        "loaded",
+    )  # fmt: skip
 
     def __init__(self, options: ServerTlsOptions, clock: Callable[[], float] = time.monotonic) -> None:
         _check(options)
@@ -93,6 +101,7 @@ class Certificates:
         self._look_at = clock() + CHECK_INTERVAL
         self._seen_ca = _stamp(options.client_ca)
         self._trusted = read_authorities(options.client_ca) if options.client_ca else ""
+        self._trusted_since = 0.0  # as a Unix time, which is what sessions have; 0: the first authorities still count
         self._seen = [self._files(pair) for pair in options.certificates]
         self.loaded = [load(options, pair, self._trusted) for pair in options.certificates]
         self._by_name = index(self.loaded)
@@ -120,12 +129,20 @@ class Certificates:
         if changed:
             self._by_name = index(self.loaded)
 
-    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+    def _choose(self, connection: Connection, name: str | None, _context: ssl.SSLContext) -> int | None:
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + CHECK_INTERVAL
             self.refresh()
         connection.context = self.find(name).context
+        if self._trusted_since and self._is_old_session(connection):
+            return ssl.ALERT_DESCRIPTION_BAD_CERTIFICATE
+        return None
+
+    def _is_old_session(self, connection: Connection) -> bool:
+        """True for a session whose client certificate was checked against other authorities than now."""
+        session = connection.session if connection.session_reused else None
+        return session is not None and session.time <= self._trusted_since
 
     def _files(self, pair: tuple[str, str]) -> tuple[object, ...]:
         """What a loaded pair was made from; seen before it is read, so that a change meanwhile is seen afterwards."""
@@ -138,6 +155,9 @@ class Certificates:
             self._trusted = read_authorities(path)
         except ValueError as exc:
             log.warning("client authorities not reloaded", extra={"file": path, "reason": str(exc)})
+            return
+        self._trusted_since = time.time()
+        log.info("client authorities reloaded", extra={"file": path})
 
     def _reload(self, place: int, pair: tuple[str, str]) -> bool:
         try:
@@ -188,9 +208,11 @@ def _context(options: ServerTlsOptions, trusted: str) -> ssl.SSLContext:
     except ssl.SSLError:
         raise ValueError(f"ciphers {options.ciphers!r}: OpenSSL knows none of them for TLS 1.2") from None
     if trusted:
-        context.load_verify_locations(cadata=trusted)
+        try:
+            context.load_verify_locations(cadata=trusted)
+        except ssl.SSLError as exc:
+            raise ValueError(f"{options.client_ca}: {_reason(exc)}") from exc
         context.verify_mode = ssl.CERT_OPTIONAL if options.client_auth == "optional" else ssl.CERT_REQUIRED
-        context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
     return context
 
@@ -199,8 +221,14 @@ def _context(options: ServerTlsOptions, trusted: str) -> ssl.SSLContext:
 
 
 def read_certificate(path: str) -> x509.Certificate:
-    """The first certificate of a PEM chain. Raises ValueError."""
-    return _certificates(path)[0]
+    """The first certificate of a PEM chain, whose key and names can be read. Raises ValueError."""
+    certificate = _certificates(path)[0]
+    try:
+        certificate.public_key()
+        names_of(certificate)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
+        raise ValueError(f"{path}: {exc}") from exc
+    return certificate
 
 
 def read_authorities(path: str) -> str:
@@ -236,7 +264,7 @@ def _certificates(path: str) -> list[x509.Certificate]:
     data = _read(path)
     try:
         return x509.load_pem_x509_certificates(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError(f"{path}: holds no usable PEM certificate") from None
 
 

@@ -219,7 +219,7 @@ class Target:
 def connect_error(exc: OSError, name: str) -> GatewayError:
     """What a failed connect was, by RFC 9209."""
     if isinstance(exc, ssl.SSLError | ssl.CertificateError):
-        return tls_error(exc)
+        return tls_error(exc, name)
     if isinstance(exc, socket.gaierror):
         return DnsError(f"{name}: {exc}")
     if isinstance(exc, ConnectionError | FileNotFoundError):

@@ -29,7 +29,12 @@ def test_keys_are_for_their_owner_only(tmp_path: Path):
     for name in ("ca.key", "localhost.key"):
         assert stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["ca.key", "ca.pem", "localhost.key", "localhost.pem"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "ca.key",
+        "ca.pem",
+        "localhost.key",
+        "localhost.pem",
+    ]
 
 
 def test_a_second_call_changes_nothing(tmp_path: Path):

@@ -43,7 +43,7 @@ def test_addresses_are_understood(text: str, listen: Listen):
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_with_its_text(text: str):
-    with pytest.raises(ValueError, match="listen on|ports end|Unix socket") as caught:
+    with pytest.raises(ValueError, match=r"listen on|ports end|Unix socket") as caught:
         parse_listen(text)
     assert repr(text) in str(caught.value)
 

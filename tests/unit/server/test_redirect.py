@@ -82,7 +82,12 @@ def get(target: bytes, host: bytes) -> bytes:
         (b"/", b"a.test:8080", 8443, b"https://a.test:8443/"),
         (b"/", b"[2001:db8::1]:8080", 443, b"https://[2001:db8::1]/"),
         (b"/", b"[::1]", 8443, b"https://[::1]:8443/"),
-        (b"/a//b/../%2e%2E/%C3%A9?x=1&y=%20?#".removesuffix(b"#"), b"a", 443, b"https://a/a//b/../%2e%2E/%C3%A9?x=1&y=%20?"),
+        (
+            b"/a//b/../%2e%2E/%C3%A9?x=1&y=%20?#".removesuffix(b"#"),
+            b"a",
+            443,
+            b"https://a/a//b/../%2e%2E/%C3%A9?x=1&y=%20?",
+        ),
         (b"//evil.test/..", b"a", 443, b"https://a//evil.test/.."),
         (b"/\xc3\xa9?", b"a", 443, b"https://a/\xc3\xa9?"),
         (b"http://b.test:80/x?y", b"a", 443, b"https://b.test/x?y"),

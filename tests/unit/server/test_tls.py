@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from gateway.server.tls import Certificates, ServerTlsOptions, server_context
 
@@ -17,13 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CA = trustme.CA()
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def put(path: Path, data: bytes) -> None:
@@ -136,9 +134,7 @@ def test_new_client_authorities_reach_every_certificate(tmp_path: Path):
         assert ssl.DER_cert_to_PEM_cert(trusted) == other.cert_pem.bytes().decode()
 
 
-def test_broken_client_authorities_keep_the_old_ones_and_warn_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_broken_client_authorities_keep_the_old_ones_and_warn_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     pairs = options(tmp_path, ("a.test",), ("b.test",)).certificates
     CA.cert_pem.write_to_path(tmp_path / "clients.pem")
     certificates = Certificates(ServerTlsOptions(pairs, client_ca=str(tmp_path / "clients.pem")))
@@ -165,7 +161,10 @@ def test_a_renewal_goes_on_while_the_client_authorities_are_broken(tmp_path: Pat
 def test_only_strong_suites_and_versions_are_on(tmp_path: Path):
     context = server_context(options(tmp_path, ("a.test",)))
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert all(suite["aead"] and "DHE" in suite["name"] or suite["protocol"] == "TLSv1.3" for suite in context.get_ciphers())
+    assert all(
+        (suite["aead"] and "ECDHE" in suite["name"]) or suite["protocol"] == "TLSv1.3"
+        for suite in context.get_ciphers()
+    )
     assert context.options & ssl.OP_NO_COMPRESSION
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
@@ -182,9 +181,7 @@ def test_suites_can_be_chosen(tmp_path: Path):
     assert tls12 == ["ECDHE-ECDSA-AES256-GCM-SHA384"]
 
 
-@pytest.mark.parametrize(
-    ("auth", "mode"), [("required", ssl.CERT_REQUIRED), ("optional", ssl.CERT_OPTIONAL)]
-)
+@pytest.mark.parametrize(("auth", "mode"), [("required", ssl.CERT_REQUIRED), ("optional", ssl.CERT_OPTIONAL)])
 def test_client_certificates_are_asked_for_with_their_authorities(tmp_path: Path, auth: str, mode: ssl.VerifyMode):
     pairs = options(tmp_path, ("a.test",)).certificates
     CA.cert_pem.write_to_path(tmp_path / "clients.pem")
@@ -216,7 +213,11 @@ def test_an_encrypted_key_is_refused_and_not_asked_for_at_the_terminal(tmp_path:
     [
         ("a.pem", None, r"a\.pem: No such file or directory"),
         ("a.pem", b"", r"a\.pem: holds no usable PEM certificate"),
-        ("a.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a.pem: holds no usable PEM certificate"),
+        (
+            "a.pem",
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            r"a\.pem: holds no usable PEM certificate",
+        ),
         ("a.key", None, r"a\.key: No such file or directory"),
         ("a.key", b"junk", r"a\.key: holds no usable PEM private key"),
         ("clients.pem", None, r"clients\.pem: No such file or directory"),
@@ -232,6 +233,12 @@ def test_a_fault_names_its_file(tmp_path: Path, name: str, content: bytes | None
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
         server_context(ServerTlsOptions((pair,), client_ca=str(tmp_path / "clients.pem")))
+
+
+def test_one_file_may_hold_the_certificate_and_its_key(tmp_path: Path):
+    both = tmp_path / "both.pem"
+    CA.issue_cert("a.test").private_key_and_cert_chain_pem.write_to_path(both)
+    assert Certificates(ServerTlsOptions(((str(both), str(both)),))).loaded[0].names == ("a.test",)
 
 
 def test_options_without_effect_are_refused(tmp_path: Path):

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from gateway.errors import Reach, TlsCertificateError, TlsError
 from gateway.upstream.tls import client_context, tls_error
