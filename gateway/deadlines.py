@@ -30,7 +30,7 @@ class Watched(Protocol):
 class Deadlines:
     """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows."""
 
-    __slots__ = ("_buckets", "_loop", "_order", "_timer", "now")
+    __slots__ = ("_buckets", "_closed", "_loop", "_order", "_timer", "now")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -38,6 +38,7 @@ class Deadlines:
         self._buckets: dict[float, list[Watched]] = {}
         self._order: list[float] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def watch(self, item: Watched, at: float) -> None:
         """Move the item's deadline to `at`, a loop time."""
@@ -47,6 +48,7 @@ class Deadlines:
 
     def close(self) -> None:
         """Forget all; nothing expires any more."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,6 +57,8 @@ class Deadlines:
 
     def _put(self, item: Watched, at: float) -> None:
         bucket = (at // RESOLUTION + 1) * RESOLUTION
+        if bucket == item.bucket or self._closed:
+            return
         item.bucket = bucket
         items = self._buckets.get(bucket)
         if items is not None:
@@ -82,6 +86,11 @@ class Deadlines:
     def _look_at(self, item: Watched, now: float) -> None:
         if item.deadline <= now:
             item.deadline = NEVER
-            item.expired(now)
+            try:
+                item.expired(now)
+            except Exception as exc:  # as the loop does with a callback: the others must not lose their deadlines
+                self._loop.call_exception_handler(
+                    {"message": "a deadline's `expired` failed", "exception": exc, "deadline": item}
+                )
         elif item.deadline != NEVER:
             self._put(item, item.deadline)

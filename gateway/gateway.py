@@ -25,7 +25,7 @@ from gateway.upstream.local import serve_local_websocket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.exchange import Exchange
+    from gateway.exchange import Exchange, Reply
     from gateway.route import Route
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
@@ -78,6 +78,7 @@ class Gateway:
             delivery.pipeline.finish(exchange)
 
     async def _serve(self, exchange: Exchange, receive: Receive, delivery: Delivery, snapshot: Snapshot) -> None:
+        snapshot.identify(exchange)
         if delivery.stream is None:
             screen(exchange, snapshot.server_settings)
         route = snapshot.route(exchange)
@@ -116,7 +117,15 @@ class Gateway:
         except GatewayError as error:
             exchange.error = error
             if not handshake.accepted:
-                await handshake.refuse(error_reply(error, exchange.header(b"accept"), exchange.request_id))
+                await handshake.refuse(page_for(exchange, error))
+        except asyncio.CancelledError:
+            exchange.error = exchange.error or ClientGone("cancelled")
+            raise
+        except Exception as exc:
+            exchange.error = GatewayError(f"internal error: {exc!r}")
+            log.exception("internal error", extra={"request_id": exchange.request_id.decode("latin-1")})
+            if not handshake.accepted:
+                await handshake.refuse(page_for(exchange, exchange.error))
         finally:
             handshake.pipeline.finish(exchange)
 
@@ -124,6 +133,7 @@ class Gateway:
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, handshake: Handshake
     ) -> None:
         snapshot = self.snapshot
+        snapshot.identify(exchange)
         screen(exchange, snapshot.server_settings)
         route = snapshot.route(exchange)
         handshake.pipeline = pipeline = route.pipeline
@@ -165,5 +175,9 @@ async def fail(exchange: Exchange, error: GatewayError, delivery: Delivery) -> N
         log.warning("answer broken off", extra={"reason": str(error)})
         delivery.abort()
         return
-    allow = str(error).encode() if isinstance(error, MethodNotAllowed) else None
-    await delivery.reply(error_reply(error, exchange.header(b"accept"), exchange.request_id, allow=allow))
+    await delivery.reply(page_for(exchange, error))
+
+
+def page_for(exchange: Exchange, error: GatewayError) -> Reply:
+    allow = str(error) if isinstance(error, MethodNotAllowed) else None
+    return error_reply(error, exchange.header(b"accept"), exchange.request_id, allow=allow)

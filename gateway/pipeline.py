@@ -7,6 +7,7 @@ of policies is the order of the list that `snapshot.py` builds; `amend` runs it 
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import TYPE_CHECKING
 
 from gateway.policy import Admits, Amends, Finishes, Prepares
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Exchange, Headers, Reply, ResponseHead
     from gateway.policy import Policy
+
+log = logging.getLogger("gateway")
 
 
 class Pipeline:
@@ -57,5 +60,9 @@ class Pipeline:
             hook(exchange, head)
 
     def finish(self, exchange: Exchange) -> None:
+        """All hooks run, whatever one of them does: they write the log and release what `admit` took."""
         for hook in self._finish:
-            hook(exchange)
+            try:
+                hook(exchange)
+            except Exception:
+                log.exception("finish hook failed", extra={"request_id": exchange.request_id.decode("latin-1")})

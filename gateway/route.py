@@ -69,5 +69,3 @@ class Route:
 
     def header_upstream(self, share: Share) -> bytes:
         return self.host_header if self.host_header is not None else share.upstream.host_header
-
-

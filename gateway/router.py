@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from gateway.rfc.uri import host_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gateway.exchange import Exchange
     from gateway.route import Route
@@ -30,10 +30,12 @@ _SAFE: Final = "/!$&'()*+,;=:@-._~"
 class PathPattern:
     """`/x`, `/x/*`, `/users/{id}`, `/users/{id}/*`, or a regular expression that matches the whole path.
 
-    literal: the path up to its first variable segment, without a final slash. names: what it captures.
+    literal: the path up to its first variable segment, without a final slash. base: the path that all it matches is or
+    lies below, without a final slash; of an exact one the path itself. names: what it captures. `/*` takes all there
+    is, the `*` of OPTIONS too (RFC 9110 section 9.3.7).
     """
 
-    __slots__ = ("_expression", "is_exact", "is_prefix", "literal", "names", "text")
+    __slots__ = ("_expression", "base", "is_exact", "is_prefix", "literal", "names", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,7 +44,9 @@ class PathPattern:
         self.is_exact = plain == text and "{" not in text
         literal = plain.partition("{")[0]
         self.literal = (literal if literal == plain and not self.is_prefix else literal.rstrip("/")).encode()
-        self._expression = None if self.is_prefix or self.is_exact else re.compile(_expression(text).encode(), re.S)
+        variable = not (self.is_prefix or self.is_exact)
+        self.base = literal[: literal.rfind("/") + 1].rstrip("/").encode() if variable else self.literal
+        self._expression = re.compile(_expression(text).encode(), re.S) if variable else None
         self.names = tuple(_CAPTURE.findall(text)) + ((REST,) if plain != text else ())
 
     @classmethod
@@ -63,7 +67,7 @@ class PathPattern:
         """What it captured, or None."""
         if self.is_prefix:
             literal = self.literal
-            if path.startswith(literal) and path[len(literal) : len(literal) + 1] in (b"/", b""):
+            if not literal or (path.startswith(literal) and path[len(literal) : len(literal) + 1] in (b"/", b"")):
                 return {REST: path[len(literal) + 1 :]}
             return None
         if self._expression is None:
@@ -172,11 +176,12 @@ def _host_matches(pattern: bytes, name: bytes) -> bool:
 
 
 def _parameters(query: bytes) -> dict[bytes, list[bytes]]:
-    from urllib.parse import parse_qsl
-
+    """Bytes as they are: `urllib.parse.parse_qsl` fails on those that are not ASCII."""
     found: dict[bytes, list[bytes]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        found.setdefault(name, []).append(value)
+    for parameter in query.replace(b"+", b" ").split(b"&"):
+        if parameter:
+            name, _, value = parameter.partition(b"=")
+            found.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
     return found
 
 
@@ -191,15 +196,27 @@ class Rejected(NamedTuple):
     allow: frozenset[bytes]
 
 
+def _patterns(name: bytes) -> Iterator[bytes]:
+    """All the hosts of a `Match` that would take this one."""
+    yield name
+    dot = name.find(b".", 1)
+    while dot > 0:
+        yield b"*" + name[dot:]
+        dot = name.find(b".", dot + 1)
+
+
 class Router:
+    """Hosts that the same patterns take share a table, so that there are no more tables than patterns and one."""
+
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
-        self._any_host = all(not route.match.hosts for route in routes)
-        self._everywhere = _Table(self.routes)
-        self._tables: dict[bytes, _Table] = {}
+        self._hosts = frozenset(host for route in routes for host in route.match.hosts)
+        self._everywhere = None if self._hosts else _Table(self.routes)
+        self._tables: dict[tuple[bytes, ...], _Table] = {}
+        self._known: dict[bytes, _Table] = {}
 
     def find(self, exchange: Exchange) -> Found | Rejected | None:
-        table = self._everywhere if self._any_host else self._table(exchange.host)
+        table = self._everywhere or self._known.get(exchange.host) or self._table(exchange.host)
         path = exchange.match_path
         allow: frozenset[bytes] = frozenset()
         for route in table.candidates(path):
@@ -217,20 +234,24 @@ class Router:
         return Rejected(allow) if allow else None
 
     def _table(self, authority: bytes) -> _Table:
-        table = self._tables.get(authority)
+        name = host_name(authority)
+        taken_by = tuple(pattern for pattern in _patterns(name) if pattern in self._hosts)
+        table = self._tables.get(taken_by)
         if table is None:
-            name = host_name(authority)
-            table = _Table([route for route in self.routes if route.match.takes_host(name)])
-            if len(self._tables) >= _HOSTS:
-                self._tables.clear()
-            self._tables[authority] = table
+            table = self._tables[taken_by] = _Table([route for route in self.routes if route.match.takes_host(name)])
+        if len(self._known) >= _HOSTS:
+            self._known.clear()
+        self._known[authority] = table
         return table
 
 
 class _Table:
-    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the path of a `/*`."""
+    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the base of a pattern.
 
-    __slots__ = ("_below", "_exact", "_few")
+    No base is longer than `_longest`, so a request's path is not looked at beyond it, however deep it is.
+    """
+
+    __slots__ = ("_below", "_exact", "_few", "_longest")
 
     FEW: Final = 6  # routes that are walked rather than looked up
 
@@ -241,8 +262,8 @@ class _Table:
         for order, route in enumerate(routes):
             path = route.match.path
             place = self._exact if path.is_exact else self._below
-            literal = path.literal if path.is_exact or path.is_prefix else path.literal[: path.literal.rfind(b"/") + 1].rstrip(b"/")
-            place.setdefault(literal, []).append((order, route))
+            place.setdefault(path.base, []).append((order, route))
+        self._longest = max(map(len, self._below), default=0)
 
     def candidates(self, path: bytes) -> Sequence[Route]:
         """Those whose literal beginning fits, in file order."""
@@ -250,11 +271,12 @@ class _Table:
             return self._few
         found = list(self._exact.get(path, ()))
         below = self._below.get
-        end = len(path)
-        while end >= 0:
+        end = len(path) if len(path) <= self._longest else path.rfind(b"/", 0, self._longest + 1)
+        while end > 0:
             if at := below(path[:end]):
                 found += at
-            end = path.rfind(b"/", 0, end) if end else -1
+            end = path.rfind(b"/", 0, end)
+        found += below(b"", ())
         found.sort(key=_order)
         return [route for _, route in found]
 

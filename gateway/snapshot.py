@@ -77,11 +77,14 @@ class Snapshot:
         self._access = access
         self._access_log = access_log
 
-    def route(self, exchange: Exchange) -> Route:
-        """Resolve the client, give the request its id, find its route. Raises Denied, NoRoute or MethodNotAllowed."""
+    def identify(self, exchange: Exchange) -> None:
+        """Who asks, and by what id the request is known from now on."""
         if self._trusted:
             self._resolve_client(exchange)
         self.request_ids.assign(exchange)
+
+    def route(self, exchange: Exchange) -> Route:
+        """Find the request's route. Raises Denied, NoRoute or MethodNotAllowed."""
         if self._access is not None and (refused := self._access.admit(exchange)) is not None:
             assert refused.error is not None
             raise refused.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.faults import Wrong
@@ -49,7 +50,7 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
     if kind == "literal_error":
         return _not_a_choice(value, context)
     if kind in _WANTED:
-        return f"{_WANTED[kind]} is wanted, not {described(value)}", _type_hint(kind, value)
+        return f"{_WANTED[kind]} is wanted, not {described(value)}", _type_hint(kind, value, details["loc"][-1])
     if kind in _BOUNDS:
         wording, bound = _BOUNDS[kind]
         return wording.format(context[bound]), ""
@@ -69,7 +70,7 @@ _BOUNDS: Final = {
 
 
 def _refused(error: Any) -> tuple[str, str]:
-    return str(error), error.hint if isinstance(error, Wrong) else ""
+    return (error.message, error.hint) if isinstance(error, Wrong) else (str(error), "")
 
 
 def _not_a_choice(value: object, context: dict[str, Any]) -> tuple[str, str]:
@@ -79,9 +80,11 @@ def _not_a_choice(value: object, context: dict[str, Any]) -> tuple[str, str]:
     return f"{described(value)} is none of the choices", "choose from " + ", ".join(choices)
 
 
-def _type_hint(kind: str, value: object) -> str:
+def _type_hint(kind: str, value: object, key: object) -> str:
     if kind == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         return f'write "{value}"'
     if kind == "list_type" and isinstance(value, str):
         return f'write ["{value}"]'
+    if kind == "list_type" and isinstance(value, Mapping):
+        return f"write [[{key}]]"
     return without_quotes(value) if kind not in ("string_type", "list_type") else ""

@@ -15,7 +15,8 @@ class Wrong(ValueError):
     """A value that cannot be. hint: what to write instead. at: where, from the options that are being checked."""
 
     def __init__(self, message: str, hint: str = "", at: KeyPath = ()) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.message = message
         self.hint = hint
         self.at = at
 

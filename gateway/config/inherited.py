@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from gateway.config.faults import Wrong
-from gateway.config.options import FromEnvironment, Options, Switch, Whole, described
+from gateway.config.faults import KeyPath, Wrong
+from gateway.config.options import FromEnvironment, Options, Switch, Whole, described, switched, whole
 from gateway.config.units import PositiveDuration, Size, WholeSeconds
 from gateway.policies.compression import DEFAULT_MIN_SIZE, DEFAULT_TYPES
 from gateway.policies.compression import Compression as CompressionPolicy
@@ -30,9 +30,9 @@ class Timeouts(Options):
     read: PositiveDuration = Field(default=60.0, description="Between two pieces of the response")
     write: PositiveDuration = Field(default=60.0, description="For the target to take a piece of the request")
     stream_idle: PositiveDuration = Field(default=3600.0, description="Silence in event streams and WebSockets")
-    total: Annotated[PositiveDuration | None, BeforeValidator(_or_none)] = Field(
-        default=None, description='The whole exchange; "none" for no bound'
-    )
+    total: Annotated[
+        PositiveDuration | None, BeforeValidator(_or_none, json_schema_input_type=PositiveDuration | Literal["none"])
+    ] = Field(default=None, description='The whole exchange; "none" for no bound')
 
     def over(self, base: Timeouts) -> Timeouts:
         """These where they were given, the others from `base`."""
@@ -57,21 +57,28 @@ class Compression(Options):
             for index, item in enumerate(items if isinstance(items, list | tuple) else ()):
                 if isinstance(item, str):
                     yield from _refusal((key, index), {key: [item]})
-        encodings, levels = given.get("encodings"), given.get("levels")
-        if encodings is not None and not encodings:
+        yield from _level_faults(given.get("levels"), given.get("encodings"))
+
+
+def _level_faults(levels: object, encodings: object) -> Iterator[Wrong]:
+    """encodings: as given; where they are wrong themselves, nothing can be said about levels."""
+    if encodings is not None:
+        if not isinstance(encodings, list | tuple) or not all(isinstance(name, str) for name in encodings):
+            return
+        if not encodings:
             yield from _refusal(("encodings",), {"encodings": []})
-        elif not list(_refusal((), {"encodings": encodings})):
-            for name, level in levels.items() if isinstance(levels, Mapping) else ():
-                yield from _refusal(("levels", name), {"encodings": encodings, "levels": {name: level}})
+        if list(_refusal((), {"encodings": encodings})):
+            return
+    for name, level in levels.items() if isinstance(levels, Mapping) else ():
+        if (number := whole(level)) is not None:
+            yield from _refusal(("levels", name), {"encodings": encodings, "levels": {name: number}})
 
 
-def _refusal(at: tuple[str | int, ...], options: dict[str, Any]) -> Iterator[Wrong]:
+def _refusal(at: KeyPath, options: dict[str, Any]) -> Iterator[Wrong]:
     try:
         CompressionPolicy(**options)
     except ValueError as exc:
         yield Wrong(str(exc), at=at)
-    except TypeError:
-        return  # of the wrong type, which is told elsewhere
 
 
 class Hsts(Options):
@@ -83,7 +90,7 @@ class Hsts(Options):
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
-        if given.get("preload") is True and given.get("include_subdomains") is not True:
+        if switched(given.get("preload")) and not switched(given.get("include_subdomains")):
             yield Wrong("the lists take whole domains only", "add include_subdomains = true", ("preload",))
 
     def policy(self) -> StrictTransportSecurity:

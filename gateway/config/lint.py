@@ -14,7 +14,12 @@ _WILD = "*."
 
 def lint(config: Config) -> list[Fault]:
     """Warnings, in the order of the file."""
-    return [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config)]
+    if not config.routes:
+        return [config.source.fault((), "there are no routes: every request gets 404")]
+    return sorted(
+        [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config)],
+        key=lambda fault: (fault.line, fault.column),
+    )
 
 
 def _unused_upstreams(config: Config) -> list[Fault]:

@@ -54,10 +54,11 @@ class Config(Options):
         names = list(declared) if isinstance(declared, Mapping) else []
         seen: set[str] = set()
         for index, route in enumerate(routes):
-            name = read(route, "name")
-            if (name or _default_name(index)) in seen:
+            written_name = read(route, "name")
+            name = written_name if written_name and isinstance(written_name, str) else _default_name(index)
+            if name in seen:
                 yield Wrong(f'"{name}" is the name of an earlier route', "names are unique", ("routes", index, "name"))
-            seen.add(name or _default_name(index))
+            seen.add(name)
             yield from _undeclared(read(route, "upstream"), names, ("routes", index, "upstream"))
             shares = read(route, "split")
             for number, share in enumerate(shares if isinstance(shares, list | tuple) else []):

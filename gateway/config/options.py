@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from gateway.config.faults import Wrong
 from gateway.config.words import hint_for_key, our_key
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pydantic import ModelWrapValidatorHandler
-    from pydantic_core import InitErrorDetails
+    from pydantic_core import ErrorDetails, InitErrorDetails
+
+
+_KNOWN_ERRORS: Final = frozenset(get_args(ErrorType))
 
 
 class FromEnvironment(str):
@@ -59,20 +64,27 @@ class Options(BaseModel):
             return handler(data)
         details: list[InitErrorDetails] = []
         options = None
-        meant = cls.meant(data)
+        meant = {(key,) for key in cls.meant(data)}
         try:
             options = handler(data)
         except ValidationError as exc:
             details += [
-                {"type": error["type"], "loc": error["loc"], "input": error["input"], "ctx": error.get("ctx", {})}
+                _again(error)
                 for error in exc.errors(include_url=False)
-                if error["type"] != "extra_forbidden" and not (error["type"] == "missing" and error["loc"][0] in meant)
+                if error["type"] != "extra_forbidden" and not (error["type"] == "missing" and error["loc"] in meant)
             ]
         for wrong in (*_unknown_keys(cls, data), *cls.check(data)):
             details.append({"type": "value_error", "loc": wrong.at, "input": data, "ctx": {"error": wrong}})
         if options is None or details:
             raise ValidationError.from_exception_data(cls.__name__, details)
         return options
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    """An error as it was, to be raised with others."""
+    kind = error["type"]
+    known = kind if kind in _KNOWN_ERRORS else PydanticCustomError(kind, error["msg"])
+    return {"type": known, "loc": error["loc"], "input": error["input"], "ctx": error.get("ctx", {})}
 
 
 def _unknown_keys(model: type[Options], given: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -93,7 +105,7 @@ def several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _whole(value: object) -> object:
+def _whole(value: object) -> int:
     if isinstance(value, FromEnvironment):
         try:
             return int(value)
@@ -104,12 +116,28 @@ def _whole(value: object) -> object:
     return value
 
 
-def _switch(value: object) -> object:
+def _switch(value: object) -> bool:
     if isinstance(value, FromEnvironment) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
         raise Wrong(f"true or false is wanted, not {described(value)}", without_quotes(value))
     return value
+
+
+def whole(value: object) -> int | None:
+    """The number that a given value will be; None for what is none."""
+    try:
+        return _whole(value)
+    except Wrong:
+        return None
+
+
+def switched(value: object) -> bool | None:
+    """True or false where a given value will be so; None for what is neither."""
+    try:
+        return _switch(value)
+    except Wrong:
+        return None
 
 
 def without_quotes(value: object) -> str:

@@ -31,9 +31,6 @@ class Positions:
         self._newlines = [index for index, char in enumerate(text) if char == "\n"]
         self._offsets = _Scanner(text).scan()
 
-    def __contains__(self, path: KeyPath) -> bool:
-        return path in self._offsets
-
     def paths(self) -> set[KeyPath]:
         return set(self._offsets)
 

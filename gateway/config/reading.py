@@ -49,7 +49,7 @@ def parse(text: str, name: str = "routes.toml", environ: Mapping[str, str] | Non
     wrongs = _override(written, environ, source)
     filling = Filling(environ, base)
     data: dict[str, Any] = filling.fill(written)
-    faults = [source.fault(wrong.at, str(wrong), wrong.hint) for wrong in (*wrongs, *filling.faults)]
+    faults = [source.fault(wrong.at, wrong.message, wrong.hint) for wrong in (*wrongs, *filling.faults)]
     config = None
     try:
         config = Config.model_validate(data, context=Reading(base))

@@ -14,7 +14,7 @@ from gateway.config.addresses import UpstreamReference
 from gateway.config.edits import RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import KeyPath, Wrong
 from gateway.config.inherited import CompressionSwitch, HstsSwitch, Timeouts
-from gateway.config.options import Options, Whole, read
+from gateway.config.options import Options, Whole, read, whole
 from gateway.config.texts import (
     Condition,
     HeaderName,
@@ -51,10 +51,10 @@ class RedirectOptions(Options):
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
-        to, status = given.get("to"), given.get("status", 308)
+        to, status = given.get("to"), whole(given.get("status", 308))
         if isinstance(to, str):
             yield from _refusal(("to",), partial(Redirect, to))
-        if isinstance(status, int):
+        if status is not None:
             yield from _refusal(("status",), partial(Redirect, "/", status))
 
 
@@ -65,8 +65,8 @@ class RespondOptions(Options):
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
-        status, body, headers = given.get("status", 200), given.get("body", ""), given.get("headers", {})
-        if isinstance(status, int) and isinstance(body, str):
+        status, body, headers = whole(given.get("status", 200)), given.get("body", ""), given.get("headers")
+        if status is not None and isinstance(body, str):
             yield from _refusal(("status",), partial(FixedAnswer, status, body))
         for name, value in headers.items() if isinstance(headers, Mapping) else ():
             if isinstance(value, str):
@@ -99,7 +99,7 @@ class RouteOptions(Options):
     request_headers: RequestHeaderEdits | None = Field(default=None, description="Edits on the way to the target")
     response_headers: ResponseHeaderEdits | None = Field(default=None, description="Edits on the way to the client")
     timeouts: Timeouts = Field(default=Timeouts(), description="Over those of the upstream and of [defaults]")
-    host_header: HostValue | None = Field(default=None, min_length=1, description="Over that of the upstream")
+    host_header: HostValue | None = Field(default=None, description="Over that of the upstream")
     access: Access | None = Field(default=None, description="Who may come in, beside server.access")
     compression: CompressionSwitch = Field(default=None, description="Instead of that of [defaults]")
     hsts: HstsSwitch = Field(default=None, description="Instead of that of [defaults]")

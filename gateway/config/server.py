@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from gateway.config.access import Access
 from gateway.config.addresses import ListenAddress, split_listen
 from gateway.config.faults import Wrong
-from gateway.config.options import Options, Switch, Whole, read, several
+from gateway.config.options import Options, Switch, Whole, read, several, switched
 from gateway.config.texts import ExistingFile, HeaderName, Network
 from gateway.config.units import Duration, PositiveDuration, PositiveSize, Size
 
@@ -70,7 +70,7 @@ class ServerTls(Options):
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
         if given.get("client_auth") is not None and given.get("client_ca") is None:
             yield Wrong("has no effect without client_ca", "add client_ca", ("client_auth",))
-        if given.get("redirect_port") is not None and not given.get("redirect_http"):
+        if given.get("redirect_port") is not None and not switched(given.get("redirect_http")):
             yield Wrong("has no effect without redirect_http", "add redirect_http = true", ("redirect_port",))
 
     @property
@@ -104,7 +104,7 @@ class Server(Options):
             if entry in entries[:index]:
                 yield Wrong(f'"{entry}" is there twice', at=("listen", index))
         tls = given.get("tls")
-        if tls is not None and read(tls, "redirect_http"):
+        if tls is not None and switched(read(tls, "redirect_http")):
             yield from _redirect_faults(entries, read(tls, "redirect_port"))
 
     @property

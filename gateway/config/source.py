@@ -11,11 +11,12 @@ from gateway.config.positions import Positions
 @dataclass(frozen=True, slots=True)
 class Source:
     """file: as the caller named it; empty for a configuration made in code. variables: the environment variables that
-    took the place of what the file says, by path."""
+    took the place of what the file says, by path. Configurations are equal wherever they come from, so that a reload
+    can tell that nothing has changed."""
 
-    file: str = ""
-    positions: Positions = field(default_factory=lambda: Positions(""))
-    variables: dict[KeyPath, str] = field(default_factory=dict)
+    file: str = field(default="", compare=False)
+    positions: Positions = field(default_factory=lambda: Positions(""), compare=False)
+    variables: dict[KeyPath, str] = field(default_factory=dict, compare=False)
 
     def fault(self, path: KeyPath, message: str, hint: str = "") -> Fault:
         """A fault at the key, or at the nearest table around it."""

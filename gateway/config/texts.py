@@ -11,11 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from gateway.config.faults import Wrong
 from gateway.config.options import Reading, several
-from gateway.policies.headers import field_name, field_value
+from gateway.policies.headers import field_name
 from gateway.policies.template import SOURCES
 from gateway.rfc.forwarded import Networks
 from gateway.rfc.uri import valid_host
 from gateway.router import FieldMatch, PathPattern, compile_path
+
+PRESERVE: Final = "preserve"
+UPSTREAM: Final = "upstream"
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
@@ -97,6 +100,8 @@ def _prefix(text: str) -> str:
 
 
 def _method(text: str) -> str:
+    if text == "*":
+        raise Wrong("a route without methods takes every method", "leave methods out")
     if not _METHOD.fullmatch(text):
         raise Wrong(f'"{text}" is not a method', 'write for example "GET"')
     if text != text.upper():
@@ -115,8 +120,11 @@ def _condition(text: str) -> str:
     return text
 
 
-def _literal(text: str) -> str:
-    return field_value("Host", text)
+def _host_value(text: str) -> str:
+    """What Host says: one of the two words, or a host with or without a port."""
+    if text not in (PRESERVE, UPSTREAM) and not valid_host(text.encode()):
+        raise Wrong(f'"{text}" is not a host', 'write "preserve", "upstream" or a host such as "example.com"')
+    return text
 
 
 def _base(info: ValidationInfo) -> Path:
@@ -152,10 +160,7 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 Method = Annotated[str, AfterValidator(_method)]
 Label = Annotated[str, AfterValidator(_label)]
 Condition = Annotated[str, AfterValidator(_condition)]
-HostValue = Annotated[str, AfterValidator(_literal)]
+HostValue = Annotated[str, AfterValidator(_host_value)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 FileToWrite = Annotated[Path, AfterValidator(_file_to_write)]
 Hosts = Annotated[list[Host], BeforeValidator(several, json_schema_input_type=list[str] | str)]
-
-PRESERVE: Final = "preserve"
-UPSTREAM: Final = "upstream"

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from gateway.config.addresses import TargetUrl
 from gateway.config.faults import Wrong
 from gateway.config.inherited import Timeouts
-from gateway.config.options import Options, Switch, Whole, read
+from gateway.config.options import Options, Switch, Whole, read, switched
 from gateway.config.texts import ExistingFile, HostValue
 from gateway.config.units import PositiveDuration
 
@@ -44,7 +44,7 @@ class UpstreamTls(Options):
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
         if given.get("client_key") is not None and given.get("client_cert") is None:
             yield Wrong("has no effect without client_cert", "add client_cert", ("client_key",))
-        if given.get("ca") is not None and given.get("verify") is False:
+        if given.get("ca") is not None and switched(given.get("verify")) is False:
             yield Wrong("has no effect with verify = false", "leave one of them out", ("ca",))
 
 
@@ -68,7 +68,6 @@ class UpstreamOptions(Options):
     tls: UpstreamTls | None = Field(default=None, description="For https:// targets")
     host_header: HostValue | None = Field(
         default=None,
-        min_length=1,
         description='"preserve" (the client\'s), "upstream" (the target\'s) or a literal; '
         "if left out, upstream for https:// targets and preserve for the others",
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 _SIMILAR: Final = 0.7  # difflib's ratio
+_BEGINNING: Final = 4  # characters that are enough to tell a word by: max_conn
 
 # What nginx, HAProxy, Caddy, Traefik, Apache and Envoy call it -> our keys, the likeliest first. A key that lies
 # elsewhere is written with its table.
@@ -263,7 +264,8 @@ def our_key(key: str, ours: Iterable[str]) -> str:
     for candidate in (word, *FOREIGN_KEYS.get(word, ())):
         if candidate in choices:
             return candidate
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=_SIMILAR)
+    begun = [choice for choice in choices if choice.startswith(word) and len(word) >= _BEGINNING]
+    near = begun or difflib.get_close_matches(word, choices, n=1, cutoff=_SIMILAR)
     return near[0] if near else ""
 
 

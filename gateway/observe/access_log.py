@@ -13,7 +13,6 @@ import os
 import re
 import select
 import stat
-import sys
 import time
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 FLUSH_SIZE: Final = 32 * 1024  # characters that are worth a write; half of what a pipe holds
 FLUSH_AFTER: Final = 0.9  # seconds that a line may wait for more, so that it is written within one
 BUFFER_LIMIT: Final = 4 * 1024 * 1024  # characters kept while they are not taken
+STDOUT: Final = 1
 CLOSE_PATIENCE: Final = 1.0  # seconds that the last write may wait for a reader
 
 _MEMO_ENTRIES: Final = 2048
@@ -56,12 +56,12 @@ class AccessLog:
     """A `finish` policy that owns the lines until they are written.
 
     path: a file to append to; standard output where none is given. output: takes the lines in its place. clock: seconds
-    since the epoch; the times of exchanges are those of `deadlines.now`.
+    since the epoch; the times of exchanges are those of `deadlines.now`. buffer_limit: characters, may be set.
     """
 
     __slots__ = (
-        "_clock", "_deadlines", "_dropped", "_failing", "_flush_at", "_format", "_lines", "_output", "_rest", "_second",
-        "_size", "_stamp", "bucket", "deadline",
+        "_clock", "_deadlines", "_dropped", "_failing", "_flush_at", "_line", "_lines", "_make_stamp", "_now",
+        "_output", "_rest", "_second", "_size", "_stamp", "bucket", "buffer_limit", "deadline",
     )  # fmt: skip
 
     def __init__(
@@ -73,12 +73,16 @@ class AccessLog:
         output: Output | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._format = _FORMATS[format]()
-        self._output = output or (LogFile(path) if path is not None else Stream(sys.stdout.fileno()))
+        lines = _FORMATS[format]()
+        self._line = lines.line
+        self._make_stamp = lines.stamp
+        self._output = output or (LogFile(path) if path is not None else Stream(STDOUT))
         self._deadlines = deadlines
+        self._now = deadlines.now
         self._clock = clock
         self._second = -1
         self._stamp = ""
+        self.buffer_limit = BUFFER_LIMIT
         self._rest = b""  # of an earlier write
         self._lines: list[str] = []
         self._size = 0
@@ -91,16 +95,16 @@ class AccessLog:
     def finish(self, exchange: Exchange) -> None:
         if not exchange.status and exchange.error is None:  # handed over: whoever took it has a line of its own
             return
-        if self._size >= BUFFER_LIMIT:
+        if self._size >= self.buffer_limit:
             self._dropped += 1
             return
-        now = self._deadlines.now()
+        now = self._now()
         at = self._clock()
         second = int(at)
         if second != self._second:
             self._second = second
-            self._stamp = self._format.stamp(time.gmtime(second))
-        line = self._format.line(exchange, now, self._stamp, int((at - second) * 1000))
+            self._stamp = self._make_stamp(time.gmtime(second))
+        line = self._line(exchange, now, self._stamp, int((at - second) * 1000))
         if not self._size:
             self._deadlines.watch(self, now + FLUSH_AFTER)
         self._lines.append(line)
@@ -165,6 +169,9 @@ class JsonLines:
 
     def line(self, exchange: Exchange, now: float, stamp: str, milliseconds: int) -> str:
         started = exchange.started_at
+        path = exchange.mount + exchange.path
+        if exchange.query is not None:
+            path += b"?" + exchange.query
         error = exchange.error
         status = exchange.status
         more = ""
@@ -192,7 +199,7 @@ class JsonLines:
         )  # fmt: skip
         return (
             f"{stamp}{_MILLISECONDS[milliseconds]}{quoted(exchange.request_id.decode('latin-1'))},"
-            f'"client":{quoted(exchange.client)},"path":{quoted(_target(exchange))}'
+            f'"client":{quoted(exchange.client)},"path":{quoted(path.decode("latin-1"))}'
             f'{self._facts.get(key) or self._new_facts(key)}"bytes_in":{exchange.bytes_in},'
             f'"bytes_out":{exchange.bytes_out},"duration":{now - started:.6f}{more}}}\n'
         )
@@ -228,12 +235,14 @@ class CombinedLines:
     def line(self, exchange: Exchange, _now: float, stamp: str, _milliseconds: int) -> str:
         agent = exchange.header(b"user-agent") or b""
         referer = exchange.header(b"referer") or b""
-        method = exchange.method.decode("latin-1")
+        path = exchange.mount + exchange.path
+        if exchange.query is not None:
+            path += b"?" + exchange.query
+        request = f"{exchange.method.decode('latin-1')} {path.decode('latin-1')} HTTP/{exchange.http_version}"
         status = exchange.status or (exchange.error.status if exchange.error is not None else 0)
         return (
             f"{_escaped(exchange.client) or '-'} - - [{stamp}] "
-            f'"{_escaped(f"{method} {_target(exchange)} HTTP/{exchange.http_version}")}" '
-            f"{status} {exchange.bytes_out} "
+            f'"{_escaped(request)}" {status} {exchange.bytes_out} '
             f'"{_escaped(referer.decode("latin-1")) or "-"}" "{_escaped(agent.decode("latin-1")) or "-"}"\n'
         )
 
@@ -251,12 +260,6 @@ def _remember(memo: dict[_Key, str], key: _Key, text: str) -> None:
     if len(memo) >= _MEMO_ENTRIES:
         memo.clear()
     memo[key] = text
-
-
-def _target(exchange: Exchange) -> str:
-    """The request target as the client sent it, the mount prefix included."""
-    path = exchange.mount + exchange.path if exchange.mount else exchange.path
-    return (path if exchange.query is None else path + b"?" + exchange.query).decode("latin-1")
 
 
 def _escaped(text: str) -> str:
@@ -290,8 +293,9 @@ class Stream:
         if self._is_file:
             return os.write(self._fd, lines)
         taken = 0
+        until = time.monotonic() + patience
         try:
-            while taken < len(lines) and self._poll.poll(patience * 1000):
+            while taken < len(lines) and self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
                 end = taken + select.PIPE_BUF
                 if end < len(lines):
                     end = lines.rfind(b"\n", taken, end) + 1 or end
@@ -321,7 +325,9 @@ class LogFile:
         return os.write(self._fd, lines)
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Later writes are errors, and never go to another file that has got the same number."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)

@@ -64,13 +64,14 @@ class Counters:
     """Counts an exchange when it is over, and those under way by route.
 
     As a policy it has to be the first of its pipeline: `finish` takes back what `admit` has added. now: the clock of
-    `exchange.started_at`.
+    `exchange.started_at`. max_series: combinations of labels that a table holds.
     """
 
-    __slots__ = ("_answered", "_errors", "_in_flight", "_now", "_retries", "_served")
+    __slots__ = ("_answered", "_errors", "_in_flight", "_max_series", "_now", "_retries", "_served")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], max_series: int = MAX_SERIES) -> None:
         self._now = now
+        self._max_series = max_series
         self._in_flight: dict[str, int] = {}
         self._served: dict[_Kind, _Served] = {}
         self._answered: dict[Labels, int] = {}  # by targets whose answers were not the end of it
@@ -100,11 +101,13 @@ class Counters:
             upstream = exchange.upstream_name
             target = exchange.target.name
             if exchange.attempts > 1:
-                _add(self._retries, (upstream, target), exchange.attempts - 1)
+                self._add(self._retries, (upstream, target), exchange.attempts - 1)
         name = NO_ROUTE
         if exchange.route is not None:
             name = exchange.route.name
-            self._in_flight[name] -= 1
+            under_way = self._in_flight.get(name, 0)
+            if under_way:  # none: it failed before this route's `admit`
+                self._in_flight[name] = under_way - 1
         served = self._served.get((name, exchange.method, status, upstream, target))
         if served is None:
             served = self._first(name, exchange.method, status, upstream, target)
@@ -119,20 +122,25 @@ class Counters:
             return
         at = (exchange.upstream_name, exchange.target.name)
         if isinstance(error, TargetError):
-            _add(self._errors, (*at, error.proxy_error), 1)
+            self._add(self._errors, (*at, error.proxy_error), 1)
         if exchange.first_byte_at and exchange.status:  # it did answer; the end was missed, or the client left
-            _add(self._answered, (*at, str(exchange.status)), 1)
+            self._add(self._answered, (*at, str(exchange.status)), 1)
         if exchange.attempts > 1:
-            _add(self._retries, at, exchange.attempts - 1)
+            self._add(self._retries, at, exchange.attempts - 1)
 
     def _first(self, route: str, method: bytes, status: int, upstream: str, target: str) -> _Served:
         """The first of its kind; all unknown methods are of one kind."""
         if method not in METHODS:
             method = OTHER_METHOD.encode()
         kind = (route, method, status, upstream, target)
-        if len(self._served) >= MAX_SERIES and kind not in self._served:
+        if len(self._served) >= self._max_series and kind not in self._served:
             kind = (OTHER, OTHER_METHOD.encode(), status, upstream and OTHER, target and OTHER)
         return self._served.setdefault(kind, _Served())
+
+    def _add(self, table: dict[Labels, int], labels: Labels, amount: int) -> None:
+        if len(table) >= self._max_series and labels not in table:
+            labels = (OTHER,) * len(labels)
+        _add(table, labels, amount)
 
     # ------------------------------------------------------------ when the numbers are asked for
 
@@ -168,8 +176,6 @@ class Counters:
 
 
 def _add(table: dict[Labels, int], labels: Labels, amount: int) -> None:
-    if labels not in table and len(table) >= MAX_SERIES:
-        labels = (OTHER,) * len(labels)
     table[labels] = table.get(labels, 0) + amount
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gateway.rfc.uri import host_name
+
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, ResponseHead
     from gateway.rewrite import PathRewrite
 
-_ABSOLUTE = re.compile(rb"(https?):(//)([^/?#]*)(.*)", re.I | re.S).fullmatch
+_ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.I | re.S).fullmatch
 _COOKIE_ATTRIBUTE = re.compile(rb"(;[ \t]*)(path|domain)([ \t]*=[ \t]*)([^;]*)", re.I)
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _MAPPED = frozenset({b"location", b"content-location", b"set-cookie"})
 
 
@@ -42,19 +45,23 @@ class PublicAddresses:
                     headers[index] = (name, mapped)
 
     def _reference(self, exchange: Exchange, value: bytes) -> bytes:
+        """Protocol-relative ones stay so, and a user before the host makes it somebody else's."""
         if value[:1] == b"/" and value[:2] != b"//":
             return self._path(exchange, value)
         absolute = _ABSOLUTE(value)
         if absolute is None:
             return value
-        scheme, _, authority, rest = absolute.groups()
+        scheme, authority, rest = absolute.groups()
         if rest[:1] != b"/":
             rest = b"/" + rest
-        if authority.lower() == exchange.host.lower():
-            return scheme + b"://" + authority + self._path(exchange, rest)
+        names = (authority.lower(), authority.lower().removesuffix(_DEFAULT_PORTS.get((scheme or b"").lower(), b"")))
+        if exchange.host and exchange.host.lower() in names:
+            return value[: absolute.end(2)] + self._path(exchange, rest)
         assert exchange.target is not None
-        if authority.lower() in (exchange.host_sent.lower(), exchange.target.address.authority.lower()):
-            return exchange.scheme + b"://" + exchange.host + self._path(exchange, rest)
+        if exchange.host_sent.lower() in names or exchange.target.address.authority.lower() in names:
+            if not exchange.host:
+                return self._path(exchange, rest)
+            return (exchange.scheme + b"://" if scheme else b"//") + exchange.host + self._path(exchange, rest)
         return value
 
     def _path(self, exchange: Exchange, path: bytes) -> bytes:
@@ -66,14 +73,16 @@ class PublicAddresses:
             text = text.strip()
             if name.lower() == b"path":
                 if text[:1] == b"/":
-                    mapped = self._path(exchange, text)
-                    text = mapped if text != b"/" else mapped.rstrip(b"/") or b"/"  # "/api/" would leave out "/api"
-            elif text.lstrip(b".").lower() == _name(exchange.host_sent):
-                text = _name(exchange.host)
+                    text = self._scope(exchange, text)
+            elif text.lstrip(b".").lower() == host_name(exchange.host_sent):
+                text = host_name(exchange.host)
             return start + name + equals + text
 
+        if value[:7].lower() == b"__host-":  # only good with `Path=/` (RFC 6265bis section 4.1.3.2)
+            return value
         return _COOKIE_ATTRIBUTE.sub(attribute, value)
 
-
-def _name(authority: bytes) -> bytes:
-    return authority.lower().partition(b":")[0]
+    def _scope(self, exchange: Exchange, path: bytes) -> bytes:
+        """A cookie's path stands for all that is below it; "/api/" would leave out "/api"."""
+        scope = path if self._rewrite is None else self._rewrite.public_scope(path)
+        return exchange.mount + scope if scope != b"/" else exchange.mount or b"/"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.rfc.message import MalformedField, Pair, read_fields
+from gateway.rfc.message import QUOTED, TOKEN, MalformedField, Pair, read_fields
 
 LINE_LIMIT: Final = 4096  # bytes of one chunk-size line, extensions included
 EXTENSION_BUDGET: Final = 65536  # bytes of extensions in one message
 TRAILER_LIMIT: Final = 16384  # bytes of the trailer section
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED)
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION).fullmatch
 
 _SIZE_LINE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 

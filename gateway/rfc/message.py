@@ -29,6 +29,7 @@ MEMO_LINES: Final = 4096
 MEMO_LINE: Final = 160
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
 _FIELD = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
@@ -234,6 +235,7 @@ def _frame(head: AnswerHead, method: bytes) -> None:
     length = -1
     coding = b""
     options: list[bytes] = []
+    repeated = False
     meanings = MEANINGS.get
     for name, value in head.headers:
         meaning = meanings(name)
@@ -242,6 +244,7 @@ def _frame(head: AnswerHead, method: bytes) -> None:
         if meaning == LENGTH:
             if _LENGTH(value) is None or (length >= 0 and length != int(value)):
                 raise BadResponse("invalid Content-Length")
+            repeated = length >= 0
             length = int(value)
         elif meaning == CODING:
             if coding:
@@ -258,6 +261,9 @@ def _frame(head: AnswerHead, method: bytes) -> None:
     if coding and length >= 0:  # RFC 9112 section 6.3: the length is dropped, and the connection not used again
         head.keep_alive = False
         head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
+    elif repeated:  # RFC 9110 section 8.6: equal lengths go on as one
+        head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
+        head.headers.append((b"content-length", b"%d" % length))
     status = head.status
     if method == b"HEAD" or status < 200 or status in (204, 304):
         head.length = 0

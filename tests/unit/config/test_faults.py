@@ -1,5 +1,6 @@
 """Each kind of fault: file, line, key, message and hint."""
 
+# ruff: noqa: E501 - a table of faults, one a line
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ format = "jsonl"
         (ROUTE + 'lb_policy = "first"', 3, "routes[0].lb_policy", "unknown key", "the keys here are name, host, path"),
         (ROUTE + 'stripPrefix = "/a"', 3, "routes[0].stripPrefix", "unknown key", 'did you mean "strip_prefix"?'),
         ("[server]\nclient_max_body_size = 1", 2, "server.client_max_body_size", "unknown key", 'did you mean "max_body" in [server.limits]?'),
-        ("[[route]]", 1, "route", "unknown key", "did you mean "routes"?"),
+        ("[[route]]", 1, "route", "unknown key", 'did you mean "routes"?'),
         (UPSTREAM + 'lb_policy = "x"', 3, "upstreams.a.lb_policy", "unknown key", 'did you mean "balance"?'),
         ('[upstreams.a]\nserver = "x"', 2, "upstreams.a.server", "unknown key", 'did you mean "targets"?'),
         # types
@@ -78,7 +79,8 @@ format = "jsonl"
         ("[server]\nrequest_id = 5", 2, "server.request_id", "a text in quotes is wanted, not the number 5", 'write "5"'),
         ('[server]\ntrusted_proxies = "10.0.0.0/8"', 2, "server.trusted_proxies", 'a list is wanted, not the text "10.0.0.0/8"', 'write ["10.0.0.0/8"]'),
         ("[server]\nlimits = 5", 2, "server.limits", "a table is wanted, not the number 5", ""),
-        ("routes = {}", 1, "routes", "a list is wanted, not a table", ""),
+        ("[routes]", 1, "routes", "a list is wanted, not a table", "write [[routes]]"),
+        ("routes = [5]", 1, "routes[0]", "a table is wanted, not the number 5", ""),
         ("upstreams = []", 1, "upstreams", "a table is wanted, not a list", ""),
         ("version = 2", 1, "version", "the number 2 is none of the choices", "choose from 1"),
         ('[upstreams.a]\ntargets = ["https://a"]\ntls = { verify = "false" }', 3, "upstreams.a.tls.verify", 'true or false is wanted, not the text "false"', "write false without quotes"),
@@ -104,6 +106,7 @@ format = "jsonl"
         ('[access_log]\nformat = "xml"', 2, "access_log.format", '"xml" is none of the choices', 'choose from "json", "combined", "off"'),
         ('[access_log]\nformat = "off"\npath = "x"', 3, "access_log.path", 'has no effect with format = "off"', "leave it out"),
         ('[access_log]\npath = "/nowhere/at/all"', 2, "access_log.path", '"/nowhere/at", where the file would lie, does not exist', ""),
+        ("[access_log]\npath = 5", 2, "access_log.path", "a path in quotes is wanted, not the number 5", ""),
         ('[access_log]\npath = "/"', 2, "access_log.path", '"/" is a directory', "name a file in it"),
         ('[admin]\npath = "/"', 2, "admin.path", '"/" is not a path for the gateway alone', 'write for example "/-"'),
         ('[admin]\npath = "/{a}"', 2, "admin.path", '"/{a}" is not a plain path', ""),
@@ -182,10 +185,14 @@ format = "jsonl"
         ('[[routes]]\nrespond = {}\nstrip_prefix = "/a"', 3, "routes[0].strip_prefix", "has no effect with respond", ""),
         (ROUTE + '[[routes]]\nname = "route-1"\nupstream = "http://b"', 4, "routes[1].name", '"route-1" is the name of an earlier route', ""),
         (ROUTE + 'timeouts = { total = "never" }', 3, "routes[0].timeouts.total", '"never" is not a duration', ""),
-        (ROUTE + 'host_header = ""', 3, "routes[0].host_header", "is empty", ""),
+        (ROUTE + 'host_header = ""', 3, "routes[0].host_header", '"" is not a host', 'write "preserve", "upstream" or a host'),
+        (UPSTREAM + 'host_header = "{host}"', 3, "upstreams.a.host_header", '"{host}" is not a host', 'write "preserve", "upstream" or a host'),
+        (ROUTE + 'methods = ["*"]', 3, "routes[0].methods[0]", "a route without methods takes every method", "leave methods out"),
+        (ROUTE + 'host = ["xn--' + "ü" * 70 + '"]', 3, "routes[0].host[0]", '"xn--', "write its xn-- form"),
+
     ],
 )  # fmt: skip
-def test_a_fault_tells_line_key_and_what_to_write(  # noqa: PLR0913 - a table
+def test_a_fault_tells_line_key_and_what_to_write(  # noqa: PLR0913, PLR0917 - a table
     fault: Callable[..., Fault], text: str, line: int, key: str, message: str, hint: str
 ):
     found = fault(text)
@@ -239,7 +246,7 @@ def test_the_fault_of_a_file_names_it(tmp_path: Path):
 def test_a_configuration_built_in_code_is_checked_alike():
     with pytest.raises(ValueError, match=r"there is no upstream .*api") as caught:
         Config.model_validate({"routes": [{"upstream": "api"}, {"upstream": "http://a", "pth": "/"}]})
-    assert 'routes.1.pth' in str(caught.value)
+    assert "routes.1.pth" in str(caught.value)
 
 
 def test_the_certificates_of_the_server_must_exist(tmp_path: Path):
@@ -255,8 +262,51 @@ def test_the_certificates_of_the_server_must_exist(tmp_path: Path):
 
 
 def test_a_redirect_to_https_needs_two_listeners_and_a_port(faults: Callable[..., list[Fault]]):
-    tls = '[server.tls]\nredirect_http = true\n'
+    tls = "[server.tls]\nredirect_http = true\n"
     one = faults('[server]\nlisten = [":80"]\n' + tls)
     assert (one[-1].line, one[-1].hint) == (4, 'for example listen = [":80", ":443"]')
     unix = faults('[server]\nlisten = [":80", "unix:/run/a.sock"]\n' + tls)
     assert unix[-1].hint == "add redirect_port = 443"
+
+
+def test_the_tls_keys_of_an_upstream_need_each_other(tmp_path: Path):
+    for name in ("ca.pem", "key.pem"):
+        (tmp_path / name).touch()
+    text = '[upstreams.a]\ntargets = ["https://a"]\n[upstreams.a.tls]\nca = "ca.pem"\nverify = false\nclient_key = "key.pem"'
+    with pytest.raises(ConfigError) as caught:
+        parse(text, str(tmp_path / "routes.toml"), {})
+    assert [str(fault).removeprefix(str(tmp_path)) for fault in caught.value.faults] == [
+        "/routes.toml:4: upstreams.a.tls.ca: has no effect with verify = false; leave one of them out",
+        "/routes.toml:6: upstreams.a.tls.client_key: has no effect without client_cert; add client_cert",
+    ]
+
+
+def test_numbers_and_switches_from_variables_are_checked_like_others(faults: Callable[..., list[Fault]]):
+    found = faults(
+        """
+[[routes]]
+redirect = { to = "/", status = "${S}" }
+[[routes]]
+respond = { status = "${S}" }
+compression = { levels = { gzip = "${S}" } }
+hsts = { preload = "${P}" }
+""",
+        S="700",
+        P="true",
+    )
+    assert [fault.key for fault in found] == [
+        "routes[0].redirect.status",
+        "routes[1].respond.status",
+        "routes[1].compression.levels.gzip",
+        "routes[1].hsts.preload",
+    ]
+
+
+def test_one_mistake_is_one_fault(fault: Callable[..., Fault]):
+    assert fault('[[routes]]\nrespond = { status = "200" }').hint == "write 200 without quotes"
+    assert fault('[defaults.compression]\nlevels = { gzip = "5" }').hint == "write 5 without quotes"
+    assert fault("[defaults.compression]\nencodings = [5]\nlevels = { gzip = 99 }").line == 2
+    assert fault('[defaults.compression]\nencodings = ["x"]\nlevels = { gzip = 99 }').line == 2
+    assert fault("[[routes]]\nrespond = { headers = { a = 5 } }").key == "routes[0].respond.headers.a"
+    assert fault("[[routes]]\nrespond = {}\nresponse_headers = { set = { a = 5 }, remove = ['b'] }").line == 3
+    assert fault("[[routes]]\nredirect = { to = 5 }").key == "routes[0].redirect.to"

@@ -81,11 +81,19 @@ def paths(value: Any, at: tuple[str | int, ...] = ()) -> set[tuple[str | int, ..
 
 _texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
 _scalars = st.one_of(
-    st.integers(-(2**31), 2**31), st.booleans(), st.floats(allow_nan=False), st.datetimes(), st.dates(), st.times(), _texts
+    st.integers(-(2**31), 2**31),
+    st.booleans(),
+    st.floats(allow_nan=False),
+    st.datetimes(),
+    st.dates(),
+    st.times(),
+    _texts,
 )
 _keys = st.one_of(st.from_regex(r"[A-Za-z0-9_-]{1,6}", fullmatch=True), _texts.filter(bool))
 _values = st.recursive(
-    _scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_keys, inner, max_size=3)), max_leaves=8
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_keys, inner, max_size=3)),
+    max_leaves=8,
 )
 
 
@@ -96,8 +104,8 @@ def test_every_key_that_is_parsed_has_a_place_and_no_other(document: dict[str, A
 
 
 @given(st.lists(st.sampled_from(
-    ["[a]", "[a.b]", "[[r]]", "[r.s]", "[[r.t]]", "[r.t.u]", "x = 1", "x.y = [1, { z = 2 }]", "# x = 3", "", "y = '''\n[q]\n'''",
-     'z = """\\"""\n"""', "k = [\n # c ]\n 'v',\n]", "d = 1979-05-27 07:32:00", "[[r.t.v]]"]), max_size=12))  # fmt: skip
+    ["[a]", "[a.b]", "[[r]]", "[r.s]", "[[r.t]]", "[r.t.u]", "x = 1", "x.y = [1, { z = 2 }]", "# x = 3", "", "y = '''\n[q]\n'''",  # noqa: E501 - a table
+     'z = """\\"""\n"""', "k = [\n # c ]\n 'v',\n]", "d = 1979-05-27 07:32:00", "[[r.t.v]]"]), max_size=12))  # fmt: skip  # noqa: E501 - a table
 def test_lines_in_any_order_that_is_valid_have_their_keys_placed(lines: list[str]):
     text = "\n".join(lines)
     try:

@@ -1,0 +1,69 @@
+# make run     the gateway in front of three sample services, on http://localhost:8080/ (Ctrl-C stops all of it)
+# make test    everything that CI runs, from a bare machine on
+# make check   the same, without installing anything first
+#
+# PYTHON names the interpreter that .venv is made with; it has to be 3.11 or later.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test check lint types contracts tests schema clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' $(MAKEFILE_LIST)
+
+run: .venv/.run
+	@exec $(BIN)/python -m samples.run
+
+install: .venv/.dev
+
+test: .venv/.dev
+	@$(MAKE) --no-print-directory check
+
+check: lint types contracts tests
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports
+
+# Once over everything, then what the pure packages must have: every branch.
+tests:
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/coverage report --include='gateway/rfc/*,gateway/balance/*' --fail-under=100 --show-missing
+
+schema:
+	$(BIN)/gateway schema > routes.schema.json
+
+clean:
+	rm -rf .venv .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+
+# ---------------------------------------------------------------- the environment
+
+# Debian packs venv apart from python3; as root we may install it, else we say what is missing.
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; name it by PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+			&& apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; } \
+		|| { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade 'pip>=25.1'
+
+.venv/.run: .venv/pyvenv.cfg pyproject.toml
+	@echo "installing the gateway"
+	@$(PIP) install --editable '.[compression]'
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@echo "installing what tests and checks need"
+	@$(PIP) install --group dev
+	@touch $@
