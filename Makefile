@@ -31,7 +31,7 @@ types:
 	$(BIN)/mypy
 
 contracts:
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 # Once over everything, then what the pure packages must have: every branch.
 tests:

@@ -73,7 +73,7 @@ class Delivery:
             self.stream.interim(status, end_to_end(headers))
 
     async def start(self, head: ResponseHead, *, trailers: bool = False) -> None:
-        self.started = True
+        self._held = None  # of an answer that failed before it was sent
         self._exchange.status = head.status
         message: dict[str, Any] = {"type": "http.response.start", "status": head.status, "headers": head.headers}
         if trailers and self._carries_trailers:
@@ -82,6 +82,7 @@ class Delivery:
         if self.stream is None and self._exchange.http_version == "1.0" and head.header(b"content-length") is None:
             self._held = (message, [])
             return
+        self.started = True
         await self._send(message)
 
     async def chunk(self, data: bytes, *, more: bool) -> None:
@@ -95,6 +96,7 @@ class Delivery:
             data = b"".join(chunks)
             if not more and self._exchange.method != b"HEAD" and start["status"] not in (204, 304):
                 start["headers"].append((b"content-length", b"%d" % len(data)))
+            self.started = True
             await self._send(start)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 

@@ -31,7 +31,7 @@ class Exchange:
         "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
         "host", "host_sent", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "started_at", "status", "target", "traceparent",
-        "trusted", "upstream_name", "user_agent", "websocket",
+        "trusted", "upstream_name", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +69,6 @@ class Exchange:
         self.captures: Mapping[str, bytes] | None = None
         self.request_id = b""
         self.traceparent = b""
-        self.user_agent = b""
         self.entrance = "asgi"  # asgi | http1 | express: which way it came in, for the log
         self.upstream_name = ""
         self.target: Target | None = None

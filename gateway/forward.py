@@ -139,7 +139,7 @@ async def _exchange(exchange: Exchange, departure: Departure, link: AnyLink, del
         exchange.first_byte_at = asyncio.get_running_loop().time()
         if answer.rest is not None:
             watch.stop()
-            await splice(exchange, head, answer.rest, cast("Connection", link), delivery, departure.timeouts.stream_idle)
+            await splice(exchange, head, answer.rest, cast("Connection", link), delivery, departure.timeouts)
         else:
             await _send_down(exchange, head, answer, link, delivery, departure.timeouts)
     except BaseException:
@@ -220,7 +220,7 @@ async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate)
 async def _send_down(
     exchange: Exchange, head: AnswerHead, answer: Answer, link: AnyLink, delivery: Delivery, timeouts: Timeouts
 ) -> None:
-    response = ResponseHead(head.status, response_headers(head), head.length)
+    response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
     delivery.pipeline.amend(exchange, response)
     if is_event_stream(response):
         link.allow_silence(timeouts.stream_idle)

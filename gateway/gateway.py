@@ -18,9 +18,8 @@ from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTime
 from gateway.forward import Departure, forward
 from gateway.intake import body_length, read_scope, screen
 from gateway.outgoing import request_headers
-from gateway.relay import Handshake, relay
+from gateway.relay import Handshake, relay, serve_local
 from gateway.server.stream import STREAM
-from gateway.upstream.local import serve_local_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,22 +109,20 @@ class Gateway:
         """Where the server speaks WebSocket itself and ASGI carries the messages."""
         snapshot = self.snapshot
         exchange = read_scope(scope, None, self._loop.time())
-        handshake = Handshake(exchange, scope, send, snapshot.fallback)
+        handshake = Handshake(exchange, scope, send, snapshot.fallback, self.deadlines)
         try:
             await receive()  # websocket.connect
             await self._relay(exchange, scope, receive, send, handshake)
         except GatewayError as error:
             exchange.error = error
-            if not handshake.accepted:
-                await handshake.refuse(page_for(exchange, error))
+            await handshake.fail(page_for(exchange, error))
         except asyncio.CancelledError:
             exchange.error = exchange.error or ClientGone("cancelled")
             raise
         except Exception as exc:
             exchange.error = GatewayError(f"internal error: {exc!r}")
             log.exception("internal error", extra={"request_id": exchange.request_id.decode("latin-1")})
-            if not handshake.accepted:
-                await handshake.refuse(page_for(exchange, exchange.error))
+            await handshake.fail(page_for(exchange, exchange.error))
         finally:
             handshake.pipeline.finish(exchange)
 
@@ -145,7 +142,7 @@ class Gateway:
             return
         departure = depart(exchange, route, RequestBody(receive, 0, 0, exchange), snapshot, None)
         if departure.upstream.is_local:
-            await serve_local_websocket(exchange, departure, scope, receive, send)
+            await serve_local(exchange, departure, handshake, scope, receive)
         else:
             await relay(exchange, departure, handshake, receive, send)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.server.stream import Stream
 
 VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
+MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
 WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
 
 
@@ -32,7 +33,7 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     """The exchange of an `http` or `websocket` scope; nothing is checked yet."""
     raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
     root_path: str = scope.get("root_path", "")
-    mount = root_path.encode("latin-1", "replace")
+    mount = quote(root_path, safe=MOUNT_SAFE).encode("ascii") if root_path else b""
     inner = strip_root_path(raw_path, mount) if mount else raw_path
     client = scope.get("client")
     exchange = Exchange(

@@ -105,7 +105,7 @@ class CompressionMiddleware(GZipMiddleware):
     first; None is all that is installed.
     """
 
-    def __init__(  # noqa: PLR0913 - the constructor of GZipMiddleware, extended
+    def __init__(
         self,
         app: ASGIApp,
         minimum_size: int = DEFAULT_MIN_SIZE,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Admits(Protocol):
-    def admit(self, exchange: Exchange) -> Reply | None | Awaitable[Reply | None]: ...
+    def admit(self, exchange: Exchange) -> Reply | Awaitable[Reply | None] | None: ...
 
 
 @runtime_checkable

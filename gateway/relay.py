@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import UpgradeFailed
-from gateway.exchange import Reply
+from gateway.deliver import reply_head
+from gateway.errors import BadResponse, UpgradeFailed
+from gateway.exchange import Reply, ResponseHead
 from gateway.forward import attempt, outgoing
 from gateway.outgoing import response_headers
-from gateway.rfc.message import UNTIL_CLOSE
 from gateway.upstream.answer import Answer
-from gateway.upstream.websocket import Closed, TargetSocket, accept_value
+from gateway.upstream.local import LocalTarget, local_scope
+from gateway.upstream.websocket import Closed, TargetSocket, accepts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange, Headers
     from gateway.forward import Departure
     from gateway.pipeline import Pipeline
@@ -32,46 +35,123 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+log = logging.getLogger("gateway.local")
+
 REFUSAL_BODY: Final = 65536  # bytes of a refused handshake's body that are passed on
 NORMAL, NO_CODE, VANISHED, GATEWAY_FAULT = 1000, 1005, 1006, 1011  # RFC 6455 section 7.4.1
 
 
 class Handshake:
-    """A WebSocket client of ours that has asked, and is to be accepted or refused."""
+    """A WebSocket client of ours that has asked, and is to be accepted or refused. answered: it has been, either way."""
 
-    __slots__ = ("_exchange", "_extensions", "_send", "accepted", "pipeline")
+    __slots__ = ("_denial", "_exchange", "_extensions", "_open", "_send", "answered", "deadlines", "pipeline")
 
-    def __init__(self, exchange: Exchange, scope: dict[str, Any], send: Send, pipeline: Pipeline) -> None:
+    def __init__(
+        self, exchange: Exchange, scope: dict[str, Any], send: Send, pipeline: Pipeline, deadlines: Deadlines
+    ) -> None:
         self._exchange = exchange
         self._extensions = scope.get("extensions") or {}
         self._send = send
+        self.deadlines = deadlines
         self.pipeline = pipeline
-        self.accepted = False
+        self.answered = False
+        self._open = False  # accepted and not closed
+        self._denial: Reply | None = None  # of a local app, as far as it has come
 
-    async def accept(self, head: AnswerHead) -> None:
-        self.accepted = True
+    async def accept(self, subprotocol: str | None, headers: Headers) -> None:
+        """headers: as they come from the target."""
+        self.answered = self._open = True
         self._exchange.status = 101
-        chosen = [value for name, value in head.headers if name == b"sec-websocket-protocol"]
-        await self._send(
-            {
-                "type": "websocket.accept",
-                "subprotocol": chosen[0].decode("latin-1") if chosen else None,
-                "headers": [pair for pair in response_headers(head) if not pair[0].startswith(b"sec-websocket-")],
-            }
-        )
+        head = ResponseHead(101, headers, 0)
+        self.pipeline.amend(self._exchange, head)
+        headers = [pair for pair in head.headers if not pair[0].startswith(b"sec-websocket-")]
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
 
     async def refuse(self, reply: Reply) -> None:
         """A status with a body where the server can; else the close that it turns into 403."""
         exchange = self._exchange
-        exchange.status = reply.status
+        self.answered = True
         exchange.error = exchange.error or reply.error
+        head = reply_head(reply)
+        self.pipeline.amend(exchange, head)
+        exchange.status = head.status
         if "websocket.http.response" not in self._extensions:
             await self._send({"type": "websocket.close", "code": NORMAL})
             return
-        headers = [pair for pair in reply.headers if pair[0] not in (b"content-length", b"transfer-encoding")]
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-        await self._send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})
-        await self._send({"type": "websocket.http.response.body", "body": reply.body})
+        body = reply.body
+        if head.transform is not None:
+            body = head.transform.feed(body) + head.transform.finish()
+            head.headers.append((b"content-length", b"%d" % len(body)))
+        exchange.bytes_out += len(body)
+        await self._send({"type": "websocket.http.response.start", "status": head.status, "headers": head.headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})
+
+    async def fail(self, reply: Reply) -> None:
+        """Refuse with this reply, or close where that is too late."""
+        if not self.answered:
+            await self.refuse(reply)
+        elif self._open:
+            await self._send({"type": "websocket.close", "code": GATEWAY_FAULT, "reason": ""})
+
+    async def pass_on(self, message: dict[str, Any]) -> None:
+        """A message of a local app, which answers the handshake itself."""
+        kind = message["type"]
+        if self.answered:
+            self._open = self._open and kind != "websocket.close"
+            await self._send(message)
+        elif kind == "websocket.accept":
+            await self.accept(message.get("subprotocol"), lowered(message.get("headers", ())))
+        elif kind == "websocket.close":
+            await self.refuse(Reply(403))
+        elif kind == "websocket.http.response.start":
+            self._denial = Reply(message["status"], lowered(message.get("headers", ())))
+        elif kind == "websocket.http.response.body" and self._denial is not None:
+            self._denial.body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self.refuse(self._denial)
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+
+def lowered(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    return [(bytes(name).lower(), bytes(value)) for name, value in headers]
+
+
+async def serve_local(
+    exchange: Exchange, departure: Departure, handshake: Handshake, scope: dict[str, Any], receive: Receive
+) -> None:
+    """A local app speaks ASGI itself and is asked in our place. Raises BadResponse where it fails."""
+    target = departure.upstream.balancer.pick(departure.key, ())
+    assert isinstance(target, LocalTarget)
+    exchange.target = target  # type: ignore[assignment]
+    exchange.upstream_name = departure.upstream.name
+    exchange.attempts = 1
+    inner = local_scope(exchange, outgoing(exchange, departure), target.local)
+    inner |= {"type": "websocket", "scheme": scope["scheme"], "subprotocols": scope.get("subprotocols", [])}
+    inner["extensions"] = scope.get("extensions") or {}
+    connect = [{"type": "websocket.connect"}]
+    gone = False
+
+    async def receive_on() -> dict[str, Any]:
+        nonlocal gone
+        message = connect.pop() if connect else await receive()
+        gone = message["type"] == "websocket.disconnect"
+        return message
+
+    target.requests += 1
+    target.in_flight += 1
+    try:
+        assert target.local.app is not None
+        await target.local.app(inner, receive_on, handshake.pass_on)
+    except Exception as exc:
+        log.exception("exception in a local app", extra={"app": target.local.name})
+        if not gone:
+            target.failures += 1
+            raise BadResponse(f"asgi://{target.local.name}: {exc!r}") from exc
+    finally:
+        target.in_flight -= 1
+    if not handshake.answered:
+        raise BadResponse(f"asgi://{target.local.name}: no answer to the handshake")
 
 
 async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, receive: Receive, send: Send) -> None:
@@ -85,14 +165,25 @@ async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, 
             link.send(outgoing(exchange, departure), answer)
             head = await answer.wait_head()
             if answer.rest is None:
-                await handshake.refuse(await refusal(head, answer))
+                reply = await refusal(head, answer)
+                link.abandon(answer)  # of a long body
+                await handshake.refuse(reply)
                 return
         except BaseException:
             link.abandon(answer)
             raise
-        await _pass(exchange, check_switch(head, key, link), TargetSocket(link, answer.rest), handshake, receive, send)
+        if not accepts(head, key):
+            link.leave()
+            raise UpgradeFailed("the target's 101 does not accept this handshake")
+        socket = TargetSocket(link, answer.rest, departure.timeouts, handshake.deadlines)
+        try:
+            chosen = [value for name, value in head.headers if name == b"sec-websocket-protocol"]
+            await handshake.accept(chosen[0].decode("latin-1") if chosen else None, response_headers(head))
+            await _pass(exchange, socket, receive, send)
+        finally:
+            socket.drop()
 
-    await attempt(exchange, departure, open_and_pass, lambda: handshake.accepted)  # type: ignore[arg-type]
+    await attempt(exchange, departure, open_and_pass, lambda: handshake.answered)  # type: ignore[arg-type]
 
 
 def client_fields(headers: Headers) -> Headers:
@@ -104,28 +195,15 @@ def client_fields(headers: Headers) -> Headers:
     return ours
 
 
-def check_switch(head: AnswerHead, key: bytes, link: Connection) -> AnswerHead:
-    fields = dict(head.headers)
-    if fields.get(b"sec-websocket-accept") != accept_value(key) or fields.get(b"upgrade", b"").lower() != b"websocket":
-        link.leave()
-        raise UpgradeFailed("the target's 101 does not accept this handshake")
-    return head
-
-
 async def refusal(head: AnswerHead, answer: Answer) -> Reply:
     """The target's refusal as a reply; of a long body only the beginning."""
     body = b""
     while answer.has_more and len(body) < REFUSAL_BODY:
         body += await answer.next_chunk()
-    if answer.has_more and head.length == UNTIL_CLOSE:
-        body = body[:REFUSAL_BODY]
     return Reply(head.status, response_headers(head), body)
 
 
-async def _pass(
-    exchange: Exchange, head: AnswerHead, socket: TargetSocket, handshake: Handshake, receive: Receive, send: Send
-) -> None:
-    await handshake.accept(head)
+async def _pass(exchange: Exchange, socket: TargetSocket, receive: Receive, send: Send) -> None:
     up = asyncio.get_running_loop().create_task(_up(exchange, socket, receive))
     down = asyncio.get_running_loop().create_task(_down(exchange, socket, send))
     try:
@@ -136,7 +214,6 @@ async def _pass(
         for task in (up, down):
             task.cancel()
         await asyncio.gather(up, down, return_exceptions=True)
-        socket.drop()
 
 
 async def _up(exchange: Exchange, socket: TargetSocket, receive: Receive) -> None:

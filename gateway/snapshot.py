@@ -7,7 +7,6 @@ the order of the phases (and its reverse for `amend`).
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
@@ -30,7 +29,7 @@ from gateway.route import Route, Share
 from gateway.router import Match, PathPattern, Rejected, Router, compile_path, quoted
 from gateway.server.settings import ServerSettings
 from gateway.upstream.address import Address
-from gateway.upstream.local import LocalTarget
+from gateway.upstream.local import LocalApp, LocalTarget
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.tls import client_context
 from gateway.upstream.upstream import Upstream
@@ -129,6 +128,7 @@ class _Builder:
         self.readiness = Readiness()
         self.counters = Counters(deadlines.now)
         self.access_log = _access_log(config.access_log, deadlines)
+        self.local_apps: dict[str, LocalApp] = {}  # by name: upstreams that name the same app share it
         self.upstreams = {
             name: self._upstream(name, options) for name, options in config.all_upstreams().items()
         }
@@ -230,7 +230,8 @@ class _Builder:
         for target in options.targets:
             address = Address(target.url, None if tls is None else tls.server_name)
             if address.app is not None:
-                targets.append(LocalTarget(address, target.weight))
+                local = self.local_apps.setdefault(address.app, LocalApp(address.app))
+                targets.append(LocalTarget(address, local, target.weight))
             else:
                 secure = context if address.scheme == "https" else None
                 targets.append(Target(address, self.deadlines, weight=target.weight, limits=limits, tls=secure))

@@ -2,7 +2,7 @@
 
 Nothing is parsed, so frames, pings, extensions and close codes pass as they are. A side that does not read stops the
 other by the transports' own buffers. The tunnel ends with the first side that closes, when neither has sent a byte for
-`stream_idle` seconds, or when the server stops.
+`stream_idle` seconds, or when the server stops. What is on its way then is still delivered, as long as it is taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from gateway.deadlines import NEVER
 from gateway.errors import UpgradeFailed
-from gateway.rfc.headers import end_to_end
+from gateway.exchange import ResponseHead
+from gateway.outgoing import response_headers
+from gateway.server.cycle import reset
+from gateway.upstream.websocket import accepts
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
@@ -20,23 +23,23 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection
+    from gateway.upstream.sink import Timeouts
 
 
 async def splice(
-    exchange: Exchange, head: AnswerHead, rest: bytes, connection: Connection, delivery: Delivery, idle: float
+    exchange: Exchange, head: AnswerHead, rest: bytes, connection: Connection, delivery: Delivery, timeouts: Timeouts
 ) -> None:
     """Pass a target's 101 on, and then bytes both ways until one side closes. Raises UpgradeFailed before that."""
     stream = delivery.stream
-    accepted = [value for name, value in head.headers if name == b"upgrade"]
-    if stream is None or len(accepted) != 1 or accepted[0].lower() != b"websocket":
+    if stream is None or not accepts(head, exchange.header(b"sec-websocket-key")):
         connection.leave()
-        raise UpgradeFailed("the 101 does not switch to websocket")
-    fields = end_to_end(head.headers)
-    fields += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
-    client, early = stream.switch(fields)
+        raise UpgradeFailed("the target's 101 does not accept this handshake")
+    response = ResponseHead(head.status, response_headers(head), 0)
+    delivery.pipeline.amend(exchange, response)
+    client, early = stream.switch([*response.headers, (b"connection", b"Upgrade"), (b"upgrade", b"websocket")])
     delivery.started = True
     exchange.status = 101
-    tunnel = Tunnel(client, connection.transport, delivery.deadlines, idle)
+    tunnel = Tunnel(client, connection.transport, delivery.deadlines, timeouts)
     tunnel.start(early, rest)
     try:
         await tunnel.closed
@@ -50,10 +53,10 @@ async def splice(
 class Tunnel:
     """Both ends, and the deadline for silence."""
 
-    __slots__ = ("_deadlines", "_idle", "_seen", "bucket", "client", "closed", "deadline", "target")
+    __slots__ = ("_deadlines", "_seen", "_timeouts", "_unsent", "bucket", "client", "closed", "deadline", "target")
 
     def __init__(
-        self, client: asyncio.Transport, target: asyncio.Transport, deadlines: Deadlines, idle: float
+        self, client: asyncio.Transport, target: asyncio.Transport, deadlines: Deadlines, timeouts: Timeouts
     ) -> None:
         self.client = TunnelEnd(self, client, target)
         self.target = TunnelEnd(self, target, client)
@@ -61,8 +64,9 @@ class Tunnel:
         self.deadline = NEVER
         self.bucket = NEVER
         self._deadlines = deadlines
-        self._idle = idle
+        self._timeouts = timeouts
         self._seen = -1
+        self._unsent = 0
 
     def start(self, from_client: bytes, from_target: bytes) -> None:
         for end, early in ((self.client, from_client), (self.target, from_target)):
@@ -77,21 +81,36 @@ class Tunnel:
         self.expired(self._deadlines.now())
 
     def expired(self, now: float) -> None:
-        """Close when nothing has come since the last look."""
+        """Close when nothing has come since the last look, and drop what nobody takes after that."""
+        if self.closed.done():
+            self._flush(now)
+            return
         seen = self.client.bytes_received + self.target.bytes_received
         if seen == self._seen:
             self.close()
         else:
             self._seen = seen
-            self._deadlines.watch(self, now + self._idle)
+            self._deadlines.watch(self, now + self._timeouts.stream_idle)
 
     def close(self) -> None:
         """Flush and close both sides."""
+        if self.closed.done():
+            return
+        self.closed.set_result(None)
         self.deadline = NEVER
         for end in (self.client, self.target):
             end.transport.close()
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self._flush(self._deadlines.now())
+
+    def _flush(self, now: float) -> None:
+        """A side that takes its last bytes has time; one that does not, and never closes, would hold its connection."""
+        unsent = self.client.transport.get_write_buffer_size() + self.target.transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self._deadlines.watch(self, now + self._timeouts.write)
+        elif unsent:
+            reset(self.client.transport)
+            reset(self.target.transport)
 
 
 class TunnelEnd(asyncio.Protocol):

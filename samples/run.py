@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 START_SECONDS: Final = 30.0  # for everything to answer
 STOP_SECONDS: Final = 10.0  # before what has not stopped is killed
 LOOPBACK: Final = "127.0.0.1"
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,16 @@ def is_free(port: int) -> bool:
 
 
 async def start(command: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **environment})
+    """In a session of its own, so that a terminal's Ctrl-C reaches us alone and we choose the order of the ends."""
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True, preexec_fn=end_with_parent
+    )
+
+
+def end_with_parent() -> None:
+    """Where the system can do it: no child outlives us, even if we are killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def watch(
@@ -109,7 +120,7 @@ async def watch(
         stopping.cancel()
         for task in ends:
             task.cancel()
-    if stop.is_set():  # a terminal's Ctrl-C reaches the others as well as us
+    if stop.is_set():
         return 0
     for task in done & ends.keys():
         print(f"{ends[task]} ended by itself; stopping the others", file=sys.stderr)
@@ -129,7 +140,7 @@ async def greet(config: Config, path: Path) -> None:
         print("something does not answer yet", file=sys.stderr)
         return
     url = f"{scheme}://localhost:{where.port}" if where.port else f"unix:{where.path}"
-    print(OPEN.format(url=url, config=os.path.relpath(path)), flush=True)
+    print(OPEN.format(url=url, config=path.name), flush=True)
 
 
 async def answers(port: int) -> bool:

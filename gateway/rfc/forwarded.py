@@ -121,13 +121,13 @@ def _element(node: bytes, scheme: bytes, host: bytes) -> bytes:
 
 
 class Networks:
-    """A set of addresses and networks, as sorted ranges; `contains` is a binary search.
+    """A set of addresses and networks, as sorted ranges; `contains` is a binary search, whose verdicts are remembered.
 
     An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) counts as the IPv4 address, and no IPv4 address is in
     an IPv6 network such as `::/0`. ValueError names what is neither an address nor a network.
     """
 
-    __slots__ = ("_ends", "_starts")
+    __slots__ = ("_ends", "_starts", "_verdicts")
 
     def __init__(self, networks: Iterable[str]) -> None:
         ranges = sorted(_range(text) for text in networks)
@@ -139,14 +139,21 @@ class Networks:
                 merged.append((start, end))
         self._starts = [start for start, _ in merged]
         self._ends = [end for _, end in merged]
+        self._verdicts: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
         return bool(self._starts)
 
     def contains(self, address: str) -> bool:
         """False for what is no IP address."""
-        if not self._starts:
-            return False
+        verdict = self._verdicts.get(address)
+        if verdict is None:
+            if len(self._verdicts) >= _MEMO:
+                self._verdicts.clear()
+            verdict = self._verdicts[address] = self._look_up(address)
+        return verdict
+
+    def _look_up(self, address: str) -> bool:
         try:
             number = _number(ip_address(address.partition("%")[0]))
         except ValueError:

@@ -54,7 +54,7 @@ class GatewayProtocol(asyncio.Protocol):
     __slots__ = (
         "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "app", "bucket",
         "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
-        "state", "transport", "write_paused", "writable",
+        "state", "transport", "writable", "write_paused",
     )  # fmt: skip
 
     def __init__(

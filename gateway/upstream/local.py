@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Exchange, Headers
     from gateway.upstream.address import Address
-    from gateway.forward import Departure
     from gateway.upstream.sink import Sink
 
     Message = dict[str, Any]
@@ -47,7 +46,7 @@ def import_app(name: str) -> App:
 
 
 class LocalApp:
-    """The app of one target with its lifespan: `startup` and `shutdown` are called once each, by the gateway's."""
+    """An app with its lifespan, which runs from the first `startup` to the last `shutdown` of the targets that name it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,16 +55,30 @@ class LocalApp:
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[Message] = asyncio.Queue(maxsize=2)
         self._answer: asyncio.Future[str] | None = None
+        self._users = 0
+        self._changing = asyncio.Lock()
 
     async def startup(self) -> None:
         """Import the app and start its lifespan. Raises TargetError where either fails."""
+        async with self._changing:
+            self._users += 1
+            if self._users == 1:
+                await self._start()
+
+    async def shutdown(self, timeout: float = 10.0) -> None:
+        async with self._changing:
+            self._users -= 1
+            if not self._users:
+                await self._stop(timeout)
+
+    async def _start(self) -> None:
         self.app = import_app(self.name)
         self._task = asyncio.create_task(self._run_lifespan(), name=f"lifespan of {self.name}")
         failure = await self._ask("lifespan.startup", STARTUP_TIMEOUT)
         if failure:
             raise TargetError(f"asgi://{self.name}: start-up failed: {failure}")
 
-    async def shutdown(self, timeout: float = 10.0) -> None:
+    async def _stop(self, timeout: float) -> None:
         if self._task is None:
             return
         if not self._task.done():
@@ -105,14 +118,14 @@ class LocalTarget:
 
     __slots__ = ("address", "failures", "in_flight", "local", "name", "requests", "weight")
 
-    def __init__(self, address: Address, weight: int = 1) -> None:
+    def __init__(self, address: Address, local: LocalApp, weight: int = 1) -> None:
         self.address = address
         self.name = address.name
         self.weight = weight
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
-        self.local = LocalApp(address.app or "")
+        self.local = local
 
     def take(self, exchange: Exchange) -> LocalLink | None:
         return LocalLink(self.local, exchange)
@@ -314,17 +327,17 @@ def declared_length(head: AnswerHead, method: bytes) -> int:
 
 def local_scope(exchange: Exchange, request: Outgoing, local: LocalApp) -> dict[str, Any]:
     """The ASGI scope of a request to a local app: `root_path` is what the gateway stripped from the path."""
-    raw_path, _, query = request.target.partition(b"?")
-    path = raw_path.decode("latin-1")
-    root_path = mount_of(exchange, raw_path)
+    path, _, query = request.target.partition(b"?")
+    mount = mount_of(exchange, path)
+    root_path = decoded(mount)
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": exchange.http_version,
         "method": request.method.decode("latin-1"),
         "scheme": exchange.scheme.decode("latin-1"),
-        "path": root_path + (unquote(path) if "%" in path else path),
-        "raw_path": root_path.encode("latin-1") + raw_path,
+        "path": root_path + decoded(path),
+        "raw_path": mount + path,
         "root_path": root_path,
         "query_string": query,
         "headers": request.headers,
@@ -335,35 +348,14 @@ def local_scope(exchange: Exchange, request: Outgoing, local: LocalApp) -> dict[
     }
 
 
-def mount_of(exchange: Exchange, raw_path: bytes) -> str:
+def decoded(path: bytes) -> str:
+    text = path.decode("latin-1")
+    return unquote(text) if "%" in text else text
+
+
+def mount_of(exchange: Exchange, raw_path: bytes) -> bytes:
     """What lies before the target's path in the client's, when a prefix was stripped."""
     whole = exchange.mount + exchange.path
     if whole != raw_path and whole.endswith(raw_path):
-        return whole[: -len(raw_path)].decode("latin-1")
-    return exchange.mount.decode("latin-1")
-
-
-async def serve_local_websocket(
-    exchange: Exchange, departure: Departure, scope: dict[str, Any], receive: Any, send: Any
-) -> None:
-    """A WebSocket to a local app needs no relay: the app speaks ASGI itself, and is asked in our place."""
-    target = departure.upstream.balancer.pick(departure.key, ())
-    assert isinstance(target, LocalTarget)
-    exchange.target = target  # type: ignore[assignment]
-    exchange.status = 101
-    exchange.upstream_name = departure.upstream.name
-    request = Outgoing(b"GET", departure.target, departure.headers, 0, departure.timeouts)
-    inner = local_scope(exchange, request, target.local) | {"type": "websocket", "scheme": scope["scheme"]}
-    inner["subprotocols"] = scope.get("subprotocols", [])
-    inner["extensions"] = scope.get("extensions", {})
-
-    async def connect_first() -> Message:
-        return {"type": "websocket.connect"} if next(calls, None) is not None else await receive()
-
-    calls = iter((1,))
-    target.in_flight += 1
-    try:
-        assert target.local.app is not None
-        await target.local.app(inner, connect_first, send)
-    finally:
-        target.in_flight -= 1
+        return whole[: -len(raw_path)]
+    return exchange.mount

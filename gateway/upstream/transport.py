@@ -86,11 +86,11 @@ class TargetTransport(httpx.AsyncBaseTransport):
             if outgoing.length:
                 await _send_body(request, link, answer)
             head = await answer.wait_head()
-        except ConnectionTerminated as error:
+        except ConnectionTerminated:
             link.abandon(answer)
             if link.reused and not outgoing.length and request.method in IDEMPOTENT:
                 return await self._ask(request, fresh=True)
-            raise error
+            raise
         except BaseException:
             link.abandon(answer)
             raise

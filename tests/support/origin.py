@@ -100,14 +100,21 @@ class Origin:
         self.port = 0
         self.scheme = "http"
         self._events: dict[str, threading.Event] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.stopping = False
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def event(self, name: str) -> threading.Event:
-        return self._events.setdefault(name, threading.Event())
+        event = self._events.setdefault(name, threading.Event())
+        if self.stopping:  # nobody is to be waited for any more
+            event.set()
+        return event
+
+    def forget(self) -> None:
+        """No event has happened yet."""
+        self._events.clear()
 
     def wait(self, name: str) -> None:
         assert self.event(name).wait(PATIENCE), f"{name} did not happen"
@@ -128,8 +135,8 @@ class Origin:
                 await step(Visit(self, request, reader, writer))
                 if writer.is_closing():
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            return  # the origin stops, or the other side has gone
         finally:
             writer.close()
 
@@ -164,8 +171,9 @@ def origin(*script: Step, tls: ssl.SSLContext | None = None, path: str | None = 
     try:
         yield server
     finally:
+        server.stopping = True
         stopped.set()
-        for event in server._events.values():
+        for event in list(server._events.values()):
             event.set()
         thread.join(PATIENCE)
     assert not thread.is_alive(), "the origin did not stop"

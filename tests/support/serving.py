@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 import uvicorn
 
 from gateway.app import GatewayApp
 from gateway.config import Config
 from gateway.server.run import ContextFactory
 
+from support.client import get
+from support.origin import origin, respond
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from gateway.upstream.target import Target
+    from support.client import Answer
+    from support.origin import Origin, Received, Step
 
 Entrance = Literal["http1", "asgi"]
 ENTRANCES: tuple[Entrance, ...] = ("http1", "asgi")
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
+LOOK_AGAIN = 0.002  # seconds between two looks at a condition that nothing tells of
+on_both = pytest.mark.parametrize("entrance", ENTRANCES)
 
 
 class Served:
-    """A running server. `app` is what it serves."""
+    """A running server. `app` is what it serves, on `loop`, in a thread of its own."""
 
-    def __init__(self, app: Any, port: int, server: uvicorn.Server) -> None:
+    def __init__(self, app: Any, port: int, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
         self.app = app
         self.port = port
         self.server = server
+        self.loop = loop
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What a coroutine returns on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until a condition on the server's objects holds; it is looked at on the server's loop."""
+
+        async def look() -> None:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    await asyncio.sleep(LOOK_AGAIN)
+
+        self.run(look())
+
+    def target(self, index: int = 0, upstream: str = "origin") -> Target:
+        """A target of the gateway that is served."""
+        found: Target = self.app._gateway.snapshot.upstreams[upstream].targets[index]
+        return found
+
+
+class Server(uvicorn.Server):
+    """Stops at once when it is asked to."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
 
 
 @contextmanager
@@ -41,12 +80,14 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
     config = uvicorn.Config(
         app, **{"log_config": None, "proxy_headers": False, "server_header": False, "access_log": False, **options}
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     started = threading.Event()
     failures: list[BaseException] = []
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def startup(sockets: Any = None) -> None:
         await type(server).startup(server, sockets)
+        loops.append(asyncio.get_running_loop())
         started.set()
 
     server.startup = startup  # type: ignore[method-assign]
@@ -64,7 +105,7 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
     try:
         assert started.wait(PATIENCE), "the server did not start"
         assert server.started, f"the server did not start: {failures}"
-        yield Served(app, listener.getsockname()[1], server)
+        yield Served(app, listener.getsockname()[1], server, loops[0])
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
@@ -96,8 +137,41 @@ def forwarding(*targets: str, **route: Any) -> dict[str, Any]:
     return {
         **sections,
         "upstreams": {"origin": {"targets": list(targets), **upstream}},
-        "routes": [{"name": "all", "path": "/*", "upstream": "origin", **route}],
+        "routes": [{"name": "all", **({} if "path_regex" in route else {"path": "/*"}), "upstream": "origin", **route}],
     }
 
 
 UPSTREAM_KEYS = ("balance", "tls", "keepalive", "max_connections", "max_pending")
+
+
+class Pair:
+    """An origin with a gateway in front of it. `play` gives the origin a new script, for a test of its own."""
+
+    def __init__(self, server: Origin, front: Served) -> None:
+        self.origin = server
+        self.gateway = front
+        self.port = front.port
+
+    def needs_http1(self, reason: str) -> None:
+        """The rest of the test is for our own protocol class; reason: what ASGI under plain uvicorn cannot do."""
+        if self.gateway.server.config.http == "httptools":
+            pytest.skip(reason)
+
+    def play(self, *script: Step) -> None:
+        self.origin.script[:] = script or (respond(200, b"ok"),)
+        self.origin.requests.clear()
+        self.origin.forget()
+
+    def ask(self, *request: str, step: Step | None = None, **options: Any) -> tuple[Answer, Received]:
+        """One request on a connection of its own: its answer, and how it arrived at the origin."""
+        if step is not None:
+            self.play(step)
+        answer = get(self.port, *request, **options)
+        return answer, self.origin.requests[-1]
+
+
+@contextmanager
+def in_front(entrance: Entrance, *script: Step, **options: Any) -> Iterator[Pair]:
+    """A gateway that forwards everything to one origin; the options are those of `forwarding`."""
+    with origin(*script) as server, gateway(forwarding(server.url, **options), entrance) as front:
+        yield Pair(server, front)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,11 +27,11 @@ def decoded(*pieces: bytes) -> Outcome:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 CHUNKS = st.lists(st.binary(min_size=1, max_size=40), max_size=5)
-EXTENSIONS = st.sampled_from([b"", b";a", b";a=b", b' ;a="b c"', b";", b"\t;a", b";\xff"])
+EXTENSIONS = st.sampled_from([b"", b";a", b";a=b", b' ;a="b\\" c;"', b"\t; a = b ;c", b';a="\xff"'])
 MESSAGES = st.builds(
     lambda chunks, extension, trailers, rest: b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
     + b"0%b\r\n" % extension
@@ -102,6 +104,11 @@ def test_a_size_is_plain_hexadecimal_digits(line: bytes):
 )  # fmt: skip
 def test_lines_end_with_crlf_and_nothing_else(message: bytes):
     assert decoded(message, b"\r\n\r\n") is None
+
+
+@pytest.mark.parametrize("extension", [b";", b"; ", b";a;", b";a=", b";=b", b';a="', b';a="b"c', b";a b", b";\xff", b";a=b,c", b" ", b";a "])
+def test_a_malformed_extension_is_refused(extension: bytes):
+    assert decoded(b"5" + extension + b"\r\nhello\r\n0\r\n\r\n") is None
 
 
 @pytest.mark.parametrize("behind", [b"X", b"\n", b"\rX", b"XX", b"\r\r"])

@@ -36,7 +36,12 @@ NETWORKS = st.builds(
 def in_any(address: IPv4Address | IPv6Address, networks: list[IPv4Network | IPv6Network]) -> bool:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return any(address in network for network in networks)
+    return any(address in as_ipv4(network) for network in networks)
+
+
+def as_ipv4(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - 96))
 
 
 @given(st.lists(NETWORKS, max_size=8), IPV4 | IPV6 | MAPPED, st.sampled_from(["", "%eth0", "%1"]))
@@ -84,6 +89,14 @@ def test_no_networks_hold_nothing():
     assert not Networks([])
     assert not Networks([]).contains("192.0.2.1")
     assert Networks(["192.0.2.1"])
+
+
+def test_verdicts_are_remembered_within_bounds():
+    known = Networks(["10.0.0.0/8"])
+    for number in range(3 * forwarded._MEMO):
+        address = str(IPv4Address(0x09FFFF00 + number))
+        assert known.contains(address) == known.contains(address) == address.startswith("10.")
+    assert len(known._verdicts) <= forwarded._MEMO
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,5 @@ def test_the_result_is_the_input_without_the_named(headers: list[tuple[bytes, by
         ([], False),
     ],
 )
-def test_te_says_whether_trailers_are_kept(te: list[bytes], accepted: bool):  # noqa: FBT001 - a parameter of a test
+def test_te_says_whether_trailers_are_kept(te: list[bytes], accepted: bool):
     assert accepts_trailers(te) is accepted
