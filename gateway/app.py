@@ -10,23 +10,27 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 
-from gateway.config import Config, load
+from gateway.config import Config, ConfigError, load
+from gateway.errors import TargetError
 from gateway.gateway import Gateway
 from gateway.snapshot import build_snapshot, server_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.server.settings import ServerSettings
 
 log = logging.getLogger("gateway")
+
+MENDABLE: Final = (ConfigError, TargetError, OSError)  # a bad configuration, a local app that does not start, files and ports
 
 
 class GatewayApp(Starlette):
@@ -78,9 +82,22 @@ class GatewayApp(Starlette):
         return self._gateway
 
     async def _keep(self) -> AsyncGenerator[None, None]:
-        """Event loops close the async generators that are still open when they end; this one stops the gateway."""
-        async with self.lifespan():
+        """Event loops close the async generators that are still open when they end; this one stops the gateway.
+
+        All of them at once: so it must not itself hold another one, such as `lifespan`.
+        """
+        gateway = await self._start()
+        try:
             yield
+        finally:
+            self._gateway = None
+            await gateway.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._gateway is not None and scope["type"] == "http" and not self.user_middleware:
+            await self._gateway.serve_http(scope, receive, send)  # type: ignore[arg-type]
+        else:
+            await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """The gateway is the whole app: no router and no exception middleware of Starlette's in the way."""
@@ -92,13 +109,26 @@ class GatewayApp(Starlette):
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self.router.lifespan(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
             return
         gateway = self._gateway or await self._start_late()
         if kind == "http":
             await gateway.serve_http(scope, receive, send)  # type: ignore[arg-type]
         elif kind == "websocket":
             await gateway.serve_websocket(scope, receive, send)  # type: ignore[arg-type]
+
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As Starlette does, but what somebody can mend is told in words and not by a traceback."""
+
+        async def tell(message: Message) -> None:
+            fault = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(fault, MENDABLE):
+                message = {**message, "message": f"the gateway cannot start:\n{fault}"}
+            await send(message)
+
+        with contextlib.suppress(*MENDABLE):  # told already
+            await self.router.lifespan(scope, receive, tell)
 
 
 def create_app(config: Config | Path | str | None = None) -> GatewayApp:

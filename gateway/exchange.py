@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.rfc.headers import SPECIAL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,13 +26,14 @@ class Exchange:
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
     query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
+    special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 
     __slots__ = (
         "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
         "host", "host_sent", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
-        "request_id", "reused", "route", "scheme", "server", "started_at", "status", "target", "traceparent",
+        "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
         "trusted", "upstream_name", "websocket",
     )  # fmt: skip
 
@@ -53,6 +56,7 @@ class Exchange:
         self.match_path = path
         self.query = query
         self.headers = headers
+        self.special = [pair for pair in headers if pair[0] in SPECIAL]
         self.scheme = scheme
         self.http_version = http_version
         self.host = b""
@@ -88,6 +92,10 @@ class Exchange:
             if key == name:
                 return value
         return None
+
+    def special_values(self, name: bytes) -> list[bytes]:
+        """All values of a field that is in `rfc.headers.SPECIAL`."""
+        return [value for key, value in self.special if key == name]
 
     def header_values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]

@@ -8,11 +8,10 @@ idempotent and the body can be sent again. Nothing else is repeated here.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from gateway.errors import ConnectionTerminated, GatewayError, NoTarget, Reach, TargetError
+from gateway.errors import ClientGone, ConnectionTerminated, GatewayError, NoTarget, Reach, TargetError
 from gateway.exchange import ResponseHead
-from gateway.gone import watch_client
 from gateway.outgoing import EXPECT, end_to_end_trailers, framing, host_for, response_headers, wants_trailers
 from gateway.rfc.message import CHUNKED
 from gateway.tunnel import splice
@@ -20,7 +19,7 @@ from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
@@ -57,25 +56,27 @@ class Departure:
         self.expects_continue = expects_continue
 
 
-async def forward(exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
+def forward(exchange: Exchange, departure: Departure, delivery: Delivery) -> Awaitable[None]:
     """Try targets until one has answered. Raises the GatewayError of the last attempt."""
-
-    async def send(link: AnyLink) -> None:
-        await _exchange(exchange, departure, link, delivery)
-
-    await attempt(exchange, departure, send, lambda: delivery.started)
+    trip = Trip(exchange, departure, delivery)
+    return attempt(exchange, departure, trip)
 
 
-async def attempt(
-    exchange: Exchange,
-    departure: Departure,
-    send: Callable[[AnyLink], Awaitable[None]],
-    has_started: Callable[[], bool],
-) -> None:
-    """Call `send` with a link to one target after the other, as far as failures may be repeated.
+class Traveller(Protocol):
+    """Who wants to go to a target, with one attempt after the other."""
 
-    has_started: the client has seen something of an answer already, so that nothing may be repeated.
-    """
+    def has_started(self) -> bool:
+        """The client has seen something of an answer, so that nothing may be repeated."""
+
+    async def connect(self, target: AnyTarget) -> AnyLink:
+        """A new link, as far as the client waits for it."""
+
+    async def over(self, link: AnyLink) -> None:
+        """The exchange on one link, whole."""
+
+
+async def attempt(exchange: Exchange, departure: Departure, traveller: Traveller) -> None:
+    """Go to one target after the other, as far as failures may be repeated."""
     tried: tuple[AnyTarget, ...] = ()
     error: GatewayError | None = None
     upstream = departure.upstream
@@ -89,10 +90,14 @@ async def attempt(
         target.requests += 1
         target.in_flight += 1
         try:
-            await send(await _link(exchange, departure.timeouts, target))
+            link = None if exchange.reused else target.take(exchange)  # after a stale connection only a fresh one
+            if link is None:
+                link = await traveller.connect(target)
+            exchange.reused = link.reused
+            await traveller.over(link)
         except TargetError as exc:
             target.failures += 1
-            if has_started():
+            if traveller.has_started():
                 raise
             error = exc
             tried = _tried_after(exc, exchange, departure, target, tried)
@@ -102,14 +107,6 @@ async def attempt(
             return
         finally:
             target.in_flight -= 1
-
-
-async def _link(exchange: Exchange, timeouts: Timeouts, target: AnyTarget) -> AnyLink:
-    link = None if exchange.reused else target.take(exchange)  # after a stale connection only a fresh one
-    if link is None:
-        link = await target.connect(timeouts.connect, timeouts.pool)
-    exchange.reused = link.reused
-    return link
 
 
 def _tried_after(
@@ -124,32 +121,111 @@ def _tried_after(
     raise error
 
 
-async def _exchange(exchange: Exchange, departure: Departure, link: AnyLink, delivery: Delivery) -> None:
-    """One request and its answer on one link. The link is given back, or dropped, by the time this ends."""
-    body = departure.body
-    gate = Gate(delivery, asked=departure.expects_continue)
-    answer = Answer(link, gate.interim)
-    watch = watch_client(answer, link, body, delivery)
-    pump: asyncio.Task[None] | None = None
-    try:
-        link.send(outgoing(exchange, departure), answer)
-        if body.length:
-            pump = asyncio.get_running_loop().create_task(_send_up(body, link, answer, gate))
-        head = await answer.wait_head()
-        exchange.first_byte_at = asyncio.get_running_loop().time()
-        if answer.rest is not None:
-            watch.stop()
-            await splice(exchange, head, answer.rest, cast("Connection", link), delivery, departure.timeouts)
-        else:
-            await _send_down(exchange, head, answer, link, delivery, departure.timeouts)
-    except BaseException:
-        link.abandon(answer)
-        raise
-    finally:
-        watch.stop()
-        if pump is not None and not pump.done():
-            pump.cancel()
-            await asyncio.wait((pump,))
+class Trip:
+    """One exchange on its way to a target and back, over one link after the other until a target has answered."""
+
+    __slots__ = ("_answer", "_connecting", "_delivery", "_departure", "_exchange", "_has_left", "_link")
+
+    def __init__(self, exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
+        self._exchange = exchange
+        self._departure = departure
+        self._delivery = delivery
+        self._has_left = False
+        self._connecting: asyncio.Task[AnyLink] | None = None
+        self._link: AnyLink | None = None
+        self._answer: Answer | None = None
+
+    @property
+    def body(self) -> RequestBody:
+        return self._departure.body
+
+    def has_started(self) -> bool:
+        return self._delivery.started
+
+    def gone(self) -> None:
+        """The client has left: the target learns it, and whoever waits for the answer."""
+        self._has_left = True
+        if self._link is not None and self._answer is not None:
+            self._link.abandon(self._answer)
+            self._answer.failed(ClientGone())
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    async def connect(self, target: AnyTarget) -> AnyLink:
+        self._link = None
+        timeouts = self._departure.timeouts
+        connecting: asyncio.Task[AnyLink] = asyncio.get_running_loop().create_task(
+            target.connect(timeouts.connect, timeouts.pool)  # type: ignore[arg-type]
+        )
+        self._connecting = connecting
+        self._delivery.watch(self)
+        try:
+            link = await connecting
+        except asyncio.CancelledError:
+            if self._has_left:
+                raise ClientGone("while it waited for a connection") from None
+            raise
+        finally:
+            self._connecting = None
+            self._delivery.unwatch(self)
+        return link
+
+    async def over(self, link: AnyLink) -> None:
+        """One request and its answer. The link is given back, or dropped, by the time this ends."""
+        departure = self._departure
+        delivery = self._delivery
+        gate = Gate(delivery) if departure.expects_continue else None
+        answer = Answer(link, delivery.interim if gate is None else gate.interim)
+        self._link, self._answer = link, answer
+        pump: asyncio.Task[None] | None = None
+        delivery.watch(self)
+        try:
+            if self._has_left or delivery.is_gone:
+                raise ClientGone("before its request was sent")
+            link.send(outgoing(self._exchange, departure), answer)
+            if departure.body.length:
+                pump = asyncio.get_running_loop().create_task(_send_up(departure.body, link, answer, gate))
+            head = await answer.wait_head()
+            self._exchange.first_byte_at = delivery.deadlines.now()
+            if answer.rest is None:
+                await self._deliver(head, link, answer)
+            else:
+                delivery.unwatch(self)
+                await splice(
+                    self._exchange, head, answer.rest, cast("Connection", link), delivery, departure.timeouts
+                )
+        except BaseException:
+            link.abandon(answer)
+            raise
+        finally:
+            delivery.unwatch(self)
+            if pump is not None and not pump.done():
+                pump.cancel()
+                await asyncio.wait((pump,))
+
+    async def _deliver(self, head: AnswerHead, link: AnyLink, answer: Answer) -> None:
+        exchange, delivery = self._exchange, self._delivery
+        response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
+        delivery.pipeline.amend(exchange, response)
+        transform = response.transform
+        trailers = head.length == CHUNKED and transform is None and wants_trailers(exchange)
+        if answer.has_more and is_event_stream(response):
+            link.allow_silence(self._departure.timeouts.stream_idle)
+        await delivery.start(response, trailers=trailers)
+        more = True
+        while more:
+            data = await answer.next_chunk()
+            more = answer.has_more
+            if transform is not None:
+                data = transform.feed(data) if more else transform.feed(data) + transform.finish()
+            await delivery.chunk(data, more=more)
+        if trailers:
+            await delivery.end(end_to_end_trailers(answer.trailers))
+
+
+def is_event_stream(response: ResponseHead) -> bool:
+    kind = response.header(b"content-type")
+    return kind is not None and kind[:17].lower() == b"text/event-stream"
 
 
 def outgoing(exchange: Exchange, departure: Departure) -> Outgoing:
@@ -157,13 +233,11 @@ def outgoing(exchange: Exchange, departure: Departure) -> Outgoing:
     target = exchange.target
     assert target is not None
     exchange.host_sent = host_for(exchange, target, departure.host_header)
-    headers = [
-        (b"host", exchange.host_sent),
-        *departure.headers,
-        *framing(body.length, sends_body=exchange.method in BODY_METHODS),
-    ]
-    if departure.expects_continue:
-        headers.append(EXPECT)
+    headers = [(b"host", exchange.host_sent), *departure.headers]
+    if body.length or exchange.method in BODY_METHODS:
+        headers.append(framing(body.length))
+        if departure.expects_continue:
+            headers.append(EXPECT)
     return Outgoing(
         exchange.method, departure.target, headers, body.length, departure.timeouts, upgrade=exchange.websocket
     )
@@ -173,34 +247,34 @@ def outgoing(exchange: Exchange, departure: Departure) -> Outgoing:
 
 
 class Gate:
-    """Interim answers: 100 lets a waiting body go (the server then says 100 itself), all others are passed on."""
+    """Where the client waits for a 100: the target's lets the body go (the server then says 100 itself), and all other
+    interim answers are passed on."""
 
-    __slots__ = ("_asked", "_delivery", "opened")
+    __slots__ = ("_delivery", "_opened")
 
-    def __init__(self, delivery: Delivery, *, asked: bool) -> None:
+    def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self._asked = asked
-        self.opened: asyncio.Event | None = asyncio.Event() if asked else None
+        self._opened = asyncio.Event()
 
     def interim(self, status: int, headers: Headers) -> None:
-        if status == 100 and self.opened is not None:
-            self.opened.set()
+        if status == 100:
+            self._opened.set()
         else:
             self._delivery.interim(status, headers)
 
     async def wait(self) -> None:
         """Until the target wants the body, or has had its time to say so."""
-        if self.opened is not None:
-            try:
-                await asyncio.wait_for(self.opened.wait(), CONTINUE_WAIT)
-            except TimeoutError:
-                return
+        try:
+            await asyncio.wait_for(self._opened.wait(), CONTINUE_WAIT)
+        except TimeoutError:
+            return
 
 
-async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate) -> None:
+async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate | None) -> None:
     """The request's body to the target, as fast as that takes it. A fault ends the answer with it."""
     try:
-        await gate.wait()
+        if gate is not None:
+            await gate.wait()
         while data := await body.read():
             if answer.ended:
                 return
@@ -212,32 +286,3 @@ async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate)
     except GatewayError as exc:
         link.abandon(answer)
         answer.failed(exc)
-
-
-# ---------------------------------------------------------------- down
-
-
-async def _send_down(
-    exchange: Exchange, head: AnswerHead, answer: Answer, link: AnyLink, delivery: Delivery, timeouts: Timeouts
-) -> None:
-    response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
-    delivery.pipeline.amend(exchange, response)
-    if is_event_stream(response):
-        link.allow_silence(timeouts.stream_idle)
-    trailers = head.length == CHUNKED and response.transform is None and wants_trailers(exchange)
-    await delivery.start(response, trailers=trailers)
-    transform = response.transform
-    more = True
-    while more:
-        data = await answer.next_chunk()
-        more = answer.has_more
-        if transform is not None:
-            data = transform.feed(data) if more else transform.feed(data) + transform.finish()
-        await delivery.chunk(data, more=more)
-    if trailers:
-        await delivery.end(end_to_end_trailers(answer.trailers))
-
-
-def is_event_stream(response: ResponseHead) -> bool:
-    kind = response.header(b"content-type")
-    return kind is not None and kind[:17].lower() == b"text/event-stream"

@@ -16,8 +16,8 @@ from gateway.deliver import Delivery
 from gateway.error_page import error_reply
 from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTimeout
 from gateway.forward import Departure, forward
+from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope, screen
-from gateway.outgoing import request_headers
 from gateway.relay import Handshake, relay, serve_local
 from gateway.server.stream import STREAM
 
@@ -43,6 +43,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(self._loop)
         self.snapshot = build(self.deadlines)
+        self._client_watch = ClientWatch(self.deadlines)
 
     async def start(self) -> None:
         await self.snapshot.start()
@@ -59,7 +60,7 @@ class Gateway:
         stream: Stream | None = extensions.get(STREAM)
         exchange = read_scope(scope, stream, self._loop.time())
         delivery = Delivery(
-            exchange, send, snapshot.fallback, stream, self.deadlines,
+            exchange, send, snapshot.fallback, stream, self.deadlines, self._client_watch,
             carries_trailers="http.response.trailers" in extensions,
         )  # fmt: skip
         try:
@@ -91,7 +92,7 @@ class Gateway:
                 raise reply.error
             await delivery.reply(reply)
             return
-        body = RequestBody(receive, body_length(exchange.headers), route.max_body, exchange)
+        body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
         departure = depart(exchange, route, body, snapshot, delivery)
         total = departure.timeouts.total
         if total is None:
@@ -152,9 +153,9 @@ def depart(
 ) -> Departure:
     """The request as it leaves us."""
     share = route.choose()
-    headers = request_headers(exchange, snapshot.request_ids.field)
+    headers = snapshot.request_fields.of(exchange)
     route.pipeline.prepare(exchange, headers)
-    expects = delivery is not None and body.length != 0 and exchange.header(b"expect") is not None
+    expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
     return Departure(
         share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
         expects_continue=expects,

@@ -7,75 +7,67 @@ answers are there before one is worth its price, so it is started when an exchan
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.deadlines import NEVER
-from gateway.errors import ClientGone
 
 if TYPE_CHECKING:
     from gateway.body import RequestBody
     from gateway.deadlines import Deadlines
-    from gateway.deliver import Delivery
-    from gateway.upstream.answer import Answer
-    from gateway.upstream.sink import Link
 
 PATIENCE: Final = 0.05  # seconds
 
 
-class StreamWatch:
-    """The server's protocol class tells when the client has gone."""
+class Watchable(Protocol):
+    """An exchange under way, whose request's body is `body`."""
 
-    __slots__ = ("_delivery",)
+    @property
+    def body(self) -> RequestBody: ...
 
-    def __init__(self, answer: Answer, link: Link, delivery: Delivery) -> None:
-        self._delivery = delivery
-        assert delivery.stream is not None
-
-        def gone() -> None:
-            link.abandon(answer)
-            answer.failed(ClientGone())
-
-        delivery.stream.on_gone = gone
-
-    def stop(self) -> None:
-        assert self._delivery.stream is not None
-        self._delivery.stream.on_gone = None
+    def gone(self) -> None:
+        """The client has left."""
 
 
-class ReceiveWatch:
-    """A task that awaits `http.disconnect`, once the exchange has lasted `PATIENCE` and its body is read."""
+class ClientWatch:
+    """The exchanges of one event loop whose clients are watched by `receive()`.
 
-    __slots__ = ("_answer", "_body", "_deadlines", "_link", "_task", "bucket", "deadline")
+    The young ones only stand in a table, in the order of their beginning, and are looked at together.
+    """
 
-    def __init__(self, answer: Answer, link: Link, body: RequestBody, deadlines: Deadlines) -> None:
-        self._answer = answer
-        self._link = link
-        self._body = body
+    __slots__ = ("_deadlines", "_tasks", "_young", "bucket", "deadline")
+
+    def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._task: asyncio.Task[None] | None = None
+        self._young: dict[Watchable, float] = {}
+        self._tasks: dict[Watchable, asyncio.Task[None]] = {}
         self.deadline = NEVER
         self.bucket = NEVER
-        deadlines.watch(self, deadlines.now() + PATIENCE)
 
-    def expired(self, now: float) -> None:
-        if self._body.complete:
-            self._task = asyncio.get_running_loop().create_task(self._wait())
-        else:  # whoever reads the body sees the client leave
+    def begin(self, exchange: Watchable) -> None:
+        now = self._deadlines.now()
+        self._young[exchange] = now
+        if self.deadline == NEVER:
             self._deadlines.watch(self, now + PATIENCE)
 
-    async def _wait(self) -> None:
-        await self._body.disconnected()
-        self._link.abandon(self._answer)
-        self._answer.failed(ClientGone())
+    def end(self, exchange: Watchable) -> None:
+        """Nobody has to be told any more."""
+        if self._young.pop(exchange, None) is None:
+            task = self._tasks.pop(exchange, None)
+            if task is not None:
+                task.cancel()
 
-    def stop(self) -> None:
-        self.deadline = NEVER
-        if self._task is not None:
-            self._task.cancel()
+    def expired(self, now: float) -> None:
+        for exchange, since in list(self._young.items()):
+            if now - since < PATIENCE:
+                break
+            del self._young[exchange]
+            if exchange.body.complete:
+                self._tasks[exchange] = asyncio.get_running_loop().create_task(self._wait(exchange))
+            else:  # whoever reads the body sees the client leave
+                self._young[exchange] = now
+        if self._young:
+            self._deadlines.watch(self, now + PATIENCE)
 
-
-def watch_client(answer: Answer, link: Link, body: RequestBody, delivery: Delivery) -> StreamWatch | ReceiveWatch:
-    """Give up link and answer with ClientGone when the client leaves, until `stop`."""
-    if delivery.stream is not None:
-        return StreamWatch(answer, link, delivery)
-    return ReceiveWatch(answer, link, body, delivery.deadlines)
+    async def _wait(self, exchange: Watchable) -> None:
+        await exchange.body.disconnected()
+        exchange.gone()

@@ -6,6 +6,7 @@ far as ASGI shows what the client sent (RFC 9112 sections 3.2 and 6).
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -20,11 +21,11 @@ from gateway.exchange import Exchange
 from gateway.rfc.uri import strip_root_path, valid_host, valid_origin_form
 
 if TYPE_CHECKING:
-    from gateway.exchange import Headers
     from gateway.server.settings import ServerSettings
     from gateway.server.stream import Stream
 
 VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
+MAX_LENGTH_DIGITS: Final = 18
 MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
 WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
 
@@ -73,18 +74,19 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
     headers = exchange.headers
     if len(headers) > settings.max_headers:
         raise HeaderTooLarge(f"over {settings.max_headers} fields")
-    if sum(len(name) + len(value) for name, value in headers) > settings.max_header_size:
+    if sum(map(len, chain.from_iterable(headers))) > settings.max_header_size:
         raise HeaderTooLarge(f"over {settings.max_header_size} bytes")
     if len(exchange.path) + len(exchange.query or b"") > settings.max_target_size:
         raise TargetTooLong
     if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
         raise BadRequest("invalid request target")
     check_host(exchange)
-    check_framing(exchange)
+    if len(exchange.special) > 1:
+        check_framing(exchange)
 
 
 def check_host(exchange: Exchange) -> None:
-    hosts = exchange.header_values(b"host")
+    hosts = exchange.special_values(b"host")
     if len(hosts) > 1 or (not hosts and exchange.http_version == "1.1"):
         raise BadRequest("not exactly one Host")
     if hosts:
@@ -94,22 +96,22 @@ def check_host(exchange: Exchange) -> None:
 
 
 def check_framing(exchange: Exchange) -> None:
-    codings = exchange.header_values(b"transfer-encoding")
+    codings = exchange.special_values(b"transfer-encoding")
     if not codings:
         return
-    if exchange.http_version == "1.0" or exchange.header(b"content-length") is not None:
+    if exchange.http_version == "1.0" or exchange.special_values(b"content-length"):
         raise BadRequest("more than one framing, or Transfer-Encoding in HTTP/1.0")
     if codings != [b"chunked"] and [c.lower() for c in codings] != [b"chunked"]:
         raise UnsupportedCoding("a transfer coding other than chunked")
 
 
-def body_length(headers: Headers) -> int:
+def body_length(exchange: Exchange) -> int:
     """0 without a body, -1 where its length is not declared. Raises BadRequest."""
     length = 0
     seen = False
-    for name, value in headers:
+    for name, value in exchange.special:
         if name == b"content-length":
-            if seen or not value.isdigit() or len(value) > 18:
+            if seen or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
                 raise BadRequest("invalid Content-Length")
             length, seen = int(value), True
         elif name == b"transfer-encoding":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.rfc.forwarded import FORWARDING, forwarded_fields, is_forwarding_twin
-from gateway.rfc.headers import HOP_BY_HOP, accepts_trailers, end_to_end
+from gateway.rfc.forwarded import FORWARDING, FORWARDING_TWINS, forwarded_fields
+from gateway.rfc.headers import HOP_BY_HOP, accepts_trailers, end_to_end, nominated_by
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
 
 if TYPE_CHECKING:
@@ -14,37 +14,52 @@ if TYPE_CHECKING:
     from gateway.upstream.upstream import AnyTarget
 
 VIA: Final = b"1.1 gateway"  # our pseudonym (RFC 9110 section 7.6.3)
+_VIA: Final = (b"via", VIA)
 EXPECT: Final = (b"expect", b"100-continue")
-_OURS: Final = HOP_BY_HOP | FORWARDING | {b"host", b"content-length", b"expect", b"via"}
+_OURS: Final = HOP_BY_HOP | FORWARDING | FORWARDING_TWINS | {b"host", b"content-length", b"expect", b"via"}
 _NOT_IN_TRAILERS: Final = frozenset(
     {b"content-length", b"host", b"set-cookie", b"cache-control", b"content-encoding", b"content-type", b"content-range",
      b"authorization", b"location", b"vary", b"age", b"date", b"expires", b"retry-after", b"www-authenticate"}
 )  # fmt: skip  # RFC 9110 section 6.5.1
 _RESPONSE_OURS: Final = HOP_BY_HOP | {b"via"}
+_BODILESS_OURS: Final = _RESPONSE_OURS | {b"content-length"}  # RFC 9110 section 8.6; some take a 304's for a body's
 _UPGRADE: Final = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 
 
-def request_headers(exchange: Exchange, id_field: bytes) -> Headers:
-    """What goes on of the client's request, without Host and framing, which depend on the attempt.
+class RequestFields:
+    """What a request's fields become on their way to a target, but for Host and framing, which depend on the attempt.
 
-    id_field: the name of the request id's field, lowercase; `exchange.request_id` is its value.
+    id_field: the name of the request id's field, lowercase.
     """
-    received = exchange.headers
-    headers = [
-        pair for pair in end_to_end(received, _OURS)
-        if pair[0] != id_field and not (b"_" in pair[0] and is_forwarding_twin(pair[0]))
-    ]  # fmt: skip
-    prior = [pair for pair in received if pair[0] in FORWARDING] if exchange.trusted else None
-    headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
-    headers.append((b"via", _joined_via(exchange.header_values(b"via"))))
-    if exchange.request_id:
-        headers.append((id_field, exchange.request_id))
-    if exchange.websocket:
-        headers += _UPGRADE
-    elif wants_trailers(exchange):
-        headers += _TRAILERS
-    return headers
+
+    __slots__ = ("_drop", "_drop_untraced", "_id_field")
+
+    def __init__(self, id_field: bytes) -> None:
+        self._id_field = id_field
+        self._drop = _OURS | {id_field}
+        self._drop_untraced = self._drop | {b"traceparent", b"tracestate"}  # these mean nothing without a valid parent
+
+    def of(self, exchange: Exchange) -> Headers:
+        """A new list, which policies may edit."""
+        drop = self._drop if exchange.traceparent else self._drop_untraced
+        special = exchange.special
+        if len(special) <= 1 and not exchange.trusted:  # nothing but Host
+            headers = [pair for pair in exchange.headers if pair[0] not in drop]
+            headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, None)
+            headers.append(_VIA)
+        else:
+            drop = drop | nominated_by(special)
+            headers = [pair for pair in exchange.headers if pair[0] not in drop]
+            prior = [pair for pair in special if pair[0] in FORWARDING] if exchange.trusted else None
+            headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
+            headers.append((b"via", _joined_via(exchange.special_values(b"via"))))
+            if exchange.websocket:
+                headers += _UPGRADE
+            elif wants_trailers(exchange):
+                headers += _TRAILERS
+        headers.append((self._id_field, exchange.request_id))
+        return headers
 
 
 def _joined_via(received: list[bytes]) -> bytes:
@@ -52,7 +67,7 @@ def _joined_via(received: list[bytes]) -> bytes:
 
 
 def wants_trailers(exchange: Exchange) -> bool:
-    te = exchange.header_values(b"te")
+    te = exchange.special_values(b"te")
     return bool(te) and accepts_trailers(te)
 
 
@@ -64,19 +79,21 @@ def host_for(exchange: Exchange, target: AnyTarget, rule: bytes) -> bytes:
     return rule
 
 
-def framing(length: int, *, sends_body: bool) -> Headers:
-    """Content-Length or Transfer-Encoding of a request; a known zero is said where a body is usual."""
-    if length > 0 or (length == 0 and sends_body):
-        return [(b"content-length", b"%d" % length)]
-    return [(b"transfer-encoding", b"chunked")] if length < 0 else []
+def framing(length: int) -> tuple[bytes, bytes]:
+    """The field that says where a request's body ends; a known zero is said where a body is usual."""
+    return (b"transfer-encoding", b"chunked") if length < 0 else (b"content-length", b"%d" % length)
 
 
 def response_headers(head: AnswerHead) -> Headers:
-    """The target's fields as they go to the client, before any policy amends them."""
-    headers = end_to_end(head.headers, _RESPONSE_OURS)
-    if head.status in (204, 304):  # RFC 9110 section 8.6; some servers take a 304's length for that of a body
-        headers = [pair for pair in headers if pair[0] != b"content-length"]
-    headers.append((b"via", _joined_via([value for name, value in head.headers if name == b"via"])))
+    """The target's fields as they go to the client, before any policy amends them. A new list."""
+    special = head.special
+    drop = _RESPONSE_OURS if head.status not in (204, 304) else _BODILESS_OURS
+    via = _VIA
+    if special:
+        drop = drop | nominated_by(special)
+        via = (b"via", _joined_via([value for name, value in special if name == b"via"]))
+    headers = [pair for pair in head.headers if pair[0] not in drop]
+    headers.append(via)
     return headers
 
 

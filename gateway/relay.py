@@ -11,7 +11,7 @@ import asyncio
 import base64
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.deliver import reply_head
 from gateway.errors import BadResponse, UpgradeFailed
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange, Headers
-    from gateway.forward import Departure
+    from gateway.forward import AnyLink, Departure
+    from gateway.upstream.upstream import AnyTarget
     from gateway.pipeline import Pipeline
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection
@@ -157,12 +158,35 @@ async def serve_local(
 async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, receive: Receive, send: Send) -> None:
     """Open the target's side, and pass messages until one side closes. Raises a GatewayError before that."""
     departure.headers = client_fields(departure.headers)
-    key = next(value for name, value in departure.headers if name == b"sec-websocket-key")
+    await attempt(exchange, departure, Opening(exchange, departure, handshake, receive, send))
 
-    async def open_and_pass(link: Connection) -> None:
+
+class Opening:
+    """A handshake on its way to a target, and the messages after it."""
+
+    __slots__ = ("_departure", "_exchange", "_handshake", "_receive", "_send")
+
+    def __init__(
+        self, exchange: Exchange, departure: Departure, handshake: Handshake, receive: Receive, send: Send
+    ) -> None:
+        self._exchange = exchange
+        self._departure = departure
+        self._handshake = handshake
+        self._receive = receive
+        self._send = send
+
+    def has_started(self) -> bool:
+        return self._handshake.answered
+
+    async def connect(self, target: AnyTarget) -> AnyLink:
+        timeouts = self._departure.timeouts
+        return await target.connect(timeouts.connect, timeouts.pool)
+
+    async def over(self, link: AnyLink) -> None:
+        departure, handshake = self._departure, self._handshake
         answer = Answer(link)
         try:
-            link.send(outgoing(exchange, departure), answer)
+            link.send(outgoing(self._exchange, departure), answer)
             head = await answer.wait_head()
             if answer.rest is None:
                 reply = await refusal(head, answer)
@@ -172,18 +196,17 @@ async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, 
         except BaseException:
             link.abandon(answer)
             raise
-        if not accepts(head, key):
-            link.leave()
+        connection = cast("Connection", link)
+        if not accepts(head, next(value for name, value in departure.headers if name == b"sec-websocket-key")):
+            connection.leave()
             raise UpgradeFailed("the target's 101 does not accept this handshake")
-        socket = TargetSocket(link, answer.rest, departure.timeouts, handshake.deadlines)
+        socket = TargetSocket(connection, answer.rest, departure.timeouts, handshake.deadlines)
         try:
             chosen = [value for name, value in head.headers if name == b"sec-websocket-protocol"]
             await handshake.accept(chosen[0].decode("latin-1") if chosen else None, response_headers(head))
-            await _pass(exchange, socket, receive, send)
+            await _pass(self._exchange, socket, self._receive, self._send)
         finally:
             socket.drop()
-
-    await attempt(exchange, departure, open_and_pass, lambda: handshake.answered)  # type: ignore[arg-type]
 
 
 def client_fields(headers: Headers) -> Headers:

@@ -15,13 +15,15 @@ from gateway.errors import MethodNotAllowed, NoRoute
 from gateway.observe.access_log import AccessLog
 from gateway.observe.counters import Counters
 from gateway.observe.request_id import RequestIds
+from gateway.observe.trace import trace_parent
+from gateway.outgoing import RequestFields
 from gateway.pipeline import Pipeline
 from gateway.policies.access import Access
 from gateway.policies.compression import Compression
 from gateway.policies.headers import RequestHeaders, ResponseHeaders
 from gateway.policies.mapping import PublicAddresses
 from gateway.policies.respond import FixedAnswer, Redirect
-from gateway.policies.standard import NoConnect, ResponseId, TraceContext
+from gateway.policies.standard import NoConnect, ResponseId
 from gateway.rewrite import PathRewrite
 from gateway.rfc.forwarded import Networks, client_address, forwarded_for
 from gateway.rfc.uri import match_path
@@ -70,6 +72,7 @@ class Snapshot:
         self.fallback = fallback  # for requests that no route takes
         self.server_settings = server_settings
         self.request_ids = request_ids
+        self.request_fields = RequestFields(request_ids.field)
         self.readiness = readiness
         self.counters = counters
         self._trusted = trusted
@@ -81,6 +84,8 @@ class Snapshot:
         if self._trusted:
             self._resolve_client(exchange)
         self.request_ids.assign(exchange)
+        if len(exchange.special) > 1:
+            exchange.traceparent = trace_parent(exchange.special)
 
     def route(self, exchange: Exchange) -> Route:
         """Find the request's route. Raises Denied, NoRoute or MethodNotAllowed."""
@@ -161,7 +166,7 @@ class _Builder:
         """In the order of `admit`; `amend` runs backwards, so that a route's own response fields have the last word
         over the target's and compression sees the final media type."""
         config = self.config
-        policies = [*self._standard(), NoConnect(), TraceContext()]
+        policies = [*self._standard(), NoConnect()]
         if (access := _access(options.access)) is not None:
             policies.append(access)
         if (compression := config.compression_for(options)) is not None:

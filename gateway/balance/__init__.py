@@ -5,10 +5,13 @@ To add one, write its file and a line in `BALANCERS`.
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from gateway.balance.least_conn import LeastConn
 from gateway.balance.round_robin import RoundRobin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Balanced(Protocol):
@@ -30,6 +33,9 @@ class Balancer(Protocol[T]):
         """A target that is not in `tried`, or None. key: what algorithms that hash would hash."""
 
 
-BALANCERS: Final = {"round_robin": RoundRobin, "least_conn": LeastConn}
+BALANCERS: Final[Mapping[str, Callable[[Sequence[Any]], Balancer[Any]]]] = {
+    "round_robin": RoundRobin,
+    "least_conn": LeastConn,
+}
 
 __all__ = ["BALANCERS", "Balanced", "Balancer", "LeastConn", "RoundRobin"]

@@ -34,11 +34,3 @@ def trace_parent(headers: Headers) -> bytes:
                 return b""
             found = value
     return found
-
-
-def drop_trace(headers: Headers) -> None:
-    """Take both fields out; what is left of an invalid `traceparent` means nothing."""
-    for name, _ in headers:
-        if name in _FIELDS:
-            headers[:] = [pair for pair in headers if pair[0] not in _FIELDS]
-            return

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import MethodNotAllowed
 from gateway.exchange import Reply
-from gateway.observe.trace import drop_trace, trace_parent
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange, Headers, ResponseHead
+    from gateway.exchange import Exchange, ResponseHead
     from gateway.observe.request_id import RequestIds
 
 _REFUSED: Final = frozenset({b"CONNECT", b"TRACE"})
@@ -28,20 +27,6 @@ class NoConnect:
         if exchange.method in _REFUSED:
             return Reply(405, error=MethodNotAllowed(_ALLOWED))
         return None
-
-
-class TraceContext:
-    """Records a valid `traceparent` and lets it go on. An invalid one goes no further, nor its `tracestate`."""
-
-    __slots__ = ()
-
-    def admit(self, exchange: Exchange) -> Reply | None:
-        exchange.traceparent = trace_parent(exchange.headers)
-        return None
-
-    def prepare(self, exchange: Exchange, headers: Headers) -> None:
-        if not exchange.traceparent:
-            drop_trace(headers)
 
 
 class ResponseId:

@@ -36,9 +36,15 @@ _CHAIN: Final = 64  # members of X-Forwarded-For or Forwarded that are looked at
 _MEMO: Final = 1024  # of each memo; a full one is cleared
 
 
-def is_forwarding_twin(name: bytes) -> bool:
-    """`x_forwarded_for`: a CGI-like server reads it as the real field."""
-    return name.replace(b"_", b"-") in FORWARDING
+def _twins(name: bytes) -> set[bytes]:
+    """A field's names with `_` in place of some `-`: servers of the CGI kind read them all as the real one."""
+    first, dash, rest = name.partition(b"-")
+    if not dash:
+        return {name}
+    return {first + joint + twin for joint in (b"-", b"_") for twin in _twins(rest)}
+
+
+FORWARDING_TWINS: Final = frozenset(twin for name in FORWARDING for twin in _twins(name)) - FORWARDING
 
 
 # ---------------------------------------------------------------- written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.rfc.forwarded import FORWARDING
+
 Pair = tuple[bytes, bytes]
 
 HOP_BY_HOP: Final = frozenset(
@@ -12,6 +14,10 @@ HOP_BY_HOP: Final = frozenset(
         b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
+# The request fields that the gateway itself acts on, as it must or may; all others it only carries.
+SPECIAL: Final = HOP_BY_HOP | FORWARDING | {
+    b"content-length", b"expect", b"host", b"traceparent", b"tracestate", b"via",
+}  # fmt: skip
 # A sender cannot take these away by naming them in Connection: they frame or address the message.
 _NOT_NOMINATED: Final = frozenset({b"content-length", b"host"})
 _HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade", b"Upgrade"})
@@ -20,10 +26,17 @@ _HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade"
 def end_to_end(headers: list[Pair], drop: frozenset[bytes] = HOP_BY_HOP) -> list[Pair]:
     """The fields that go on, in a new list: without those in `drop` (which holds HOP_BY_HOP) and those that Connection
     names."""
+    drop = drop | nominated_by(headers)
+    return [pair for pair in headers if pair[0] not in drop]
+
+
+def nominated_by(headers: list[Pair]) -> frozenset[bytes]:
+    """The names of the fields that the Connection lines among these name."""
+    names: frozenset[bytes] = frozenset()
     for name, value in headers:
         if name == b"connection" and value not in _HARMLESS:
-            drop = drop | nominated(value)
-    return [pair for pair in headers if pair[0] not in drop]
+            names |= nominated(value)
+    return names
 
 
 def nominated(value: bytes) -> frozenset[bytes]:

@@ -127,12 +127,9 @@ def _interpret(head: RequestHead) -> None:
     """Host, framing and connection options of a request (RFC 9112 sections 3.2, 6.3 and 9.3)."""
     hosts = lengths = codings = 0
     upgrade = coding = b""
-    meanings = MEANINGS.get
     asked_upgrade = asked_keep_alive = False
-    for name, value in head.headers:
-        meaning = meanings(name)
-        if meaning is None:
-            continue
+    for name, value in [pair for pair in head.headers if pair[0] in MEANINGS]:
+        meaning = MEANINGS[name]
         if meaning == HOST:
             hosts += 1
             head.host = value
@@ -199,19 +196,24 @@ def _check_target(head: RequestHead, hosts: int) -> None:
     head.headers = [(b"host", head.host), *(pair for pair in head.headers if pair[0] != b"host")]
 
 
+ABOUT_CONNECTION: Final = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"via"})
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
 
 class AnswerHead:
-    """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection."""
+    """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
-    __slots__ = ("headers", "keep_alive", "length", "minor", "status")
+    special: the fields among `headers` that are about the connection, and Via.
+    """
+
+    __slots__ = ("headers", "keep_alive", "length", "minor", "special", "status")
 
     def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
         self.status = status
         self.minor = minor
         self.headers = headers
+        self.special = [pair for pair in headers if pair[0] in ABOUT_CONNECTION]
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
 

@@ -93,6 +93,10 @@ class Cycle:
             gone, self.on_gone = self.on_gone, None
             gone()
 
+    @property
+    def is_gone(self) -> bool:
+        return self._disconnected
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

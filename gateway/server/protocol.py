@@ -107,7 +107,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._watch(self.settings.header)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.connections.discard(self)  # type: ignore[arg-type]
+        self.connections.discard(self)
         self._state = _GONE
         self.deadline = NEVER
         self._buffer = b""
@@ -299,7 +299,7 @@ class GatewayProtocol(asyncio.Protocol):
         """The app's task has ended."""
         if self._state == _GONE and self._cycle is cycle:
             self._cycle = None
-            self.connections.discard(self)  # type: ignore[arg-type]
+            self.connections.discard(self)
 
     def take_buffer(self) -> bytes:
         data, self._buffer = self._buffer, b""

@@ -89,7 +89,7 @@ def uvicorn_config(config: Config, app: GatewayApp | None) -> uvicorn.Config:
     return uvicorn.Config(
         app or "gateway.server.run:worker_app",
         factory=app is None,
-        http="gateway.server.protocol:GatewayProtocol",  # type: ignore[arg-type]
+        http="gateway.server.protocol:GatewayProtocol",
         ws_max_size=16 * 1024 * 1024,
         workers=server.workers if app is None else 1,
         backlog=BACKLOG,

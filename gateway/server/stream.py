@@ -23,6 +23,10 @@ class Stream(Protocol):
     head: RequestHead
     on_gone: Callable[[], None] | None
 
+    @property
+    def is_gone(self) -> bool:
+        """The client has left, and `on_gone` will not be called any more."""
+
     def interim(self, status: int, headers: Headers) -> None:
         """Send a 1xx, if the client knows them and its answer has not begun."""
 

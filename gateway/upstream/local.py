@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from gateway.errors import BadResponse, GatewayError, IncompleteResponse, TargetError
-from gateway.rfc.message import UNTIL_CLOSE, AnswerHead
+from gateway.rfc.message import CHUNKED, UNTIL_CLOSE, AnswerHead
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
@@ -271,9 +271,11 @@ class LocalLink:
         headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", [])]
         head = AnswerHead(message["status"], 1, headers)
         head.length = declared_length(head, self._exchange.method)
-        self._started = head
         if message.get("trailers"):
             self._trailers = []
+            if head.length == UNTIL_CLOSE:
+                head.length = CHUNKED
+        self._started = head
 
     async def _send_chunk(self, message: Message) -> None:
         head = self._started

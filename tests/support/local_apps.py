@@ -54,7 +54,11 @@ class Probe:
 
     async def _run_lifespan(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         while True:
-            message = await receive()
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                self.lifespan.append("cancelled")
+                raise
             self.lifespan.append(message["type"])
             if message["type"] == "lifespan.startup":
                 scope["state"]["answer"] = 42

@@ -14,7 +14,6 @@ import uvicorn
 from gateway.app import GatewayApp
 from gateway.config import Config
 from gateway.server.run import ContextFactory
-
 from support.client import get
 from support.origin import origin, respond
 
@@ -95,7 +94,7 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
     def run() -> None:
         try:
             server.run([listener])
-        except BaseException as exc:  # noqa: BLE001  # shown by the test that waits
+        except BaseException as exc:  # shown by the test that waits
             failures.append(exc)
         finally:
             started.set()

@@ -17,9 +17,10 @@ from websockets.sync.server import serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.origin import Visit
     from websockets.sync.client import ClientConnection
     from websockets.sync.server import ServerConnection
+
+    from support.origin import Visit
 
 PATIENCE = 20.0
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA

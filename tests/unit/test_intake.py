@@ -88,6 +88,7 @@ def test_a_websocket_scope_is_a_get_of_its_http_scheme(scheme: str, seen: bytes)
         ("/gw", b"/gw/x%2F", b"/x%2F", b"/gw"),
         ("/gw", b"/gw", b"/", b"/gw"),
         ("/gw", b"/%67w/x", b"/x", b"/gw"),
+        ("/g ü", b"/g%20%C3%BC/x", b"/x", b"/g%20%C3%BC"),
         ("/gw", b"/gwx", b"/gwx", b""),
         ("/gw", b"/x", b"/x", b""),
         ("", b"/x", b"/x", b""),

@@ -462,7 +462,7 @@ def test_the_context_serves_under_uvicorn(run: Run, tmp_path: Path):
         config.load()
         sock = bind("127.0.0.1:0", 64)
         server = uvicorn.Server(config)
-        task = asyncio.ensure_future(server._serve([sock]))
+        task = asyncio.create_task(server._serve([sock]))
         try:
             assert (await get(sock.getsockname()[1])).endswith(b"\r\n5\r\nhttps\r\n0\r\n\r\n")
         finally:

@@ -9,19 +9,21 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from support.client import Client, connected
 from support.origin import nobody, origin, raw, respond
 from support.serving import ENTRANCES, PATIENCE, forwarding, gateway
 from support.websocket import BINARY, TEXT, accept, accepting, frame, handshake, opened, websocket_target
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.origin import Visit
-    from support.serving import Entrance
     from websockets.sync.client import ClientConnection
     from websockets.sync.server import ServerConnection
+
+    from support.origin import Visit
+    from support.serving import Entrance
 
 FOREVER = 256 << 20  # bytes that nobody without backpressure would stop before
 IN_FLIGHT = 24 << 20  # bytes that may be on their way through three sockets and our own buffers

@@ -1,6 +1,6 @@
 """Each kind of fault: file, line, key, message and hint."""
 
-# ruff: noqa: E501 - a table of faults, one a line
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -192,7 +192,7 @@ format = "jsonl"
 
     ],
 )  # fmt: skip
-def test_a_fault_tells_line_key_and_what_to_write(  # noqa: PLR0913, PLR0917 - a table
+def test_a_fault_tells_line_key_and_what_to_write(
     fault: Callable[..., Fault], text: str, line: int, key: str, message: str, hint: str
 ):
     found = fault(text)

@@ -102,7 +102,7 @@ def test_a_route_has_its_own_hsts_or_the_default(default: str, own: str, max_age
 
 def test_a_route_has_its_own_body_limit_or_the_servers():
     config = parse(
-        'server.limits.max_body = "5B"\n[[routes]]\nupstream = "http://a"\n[[routes]]\nupstream = "http://a"\nmax_body = "0B"',  # noqa: E501 - a configuration in one line
+        'server.limits.max_body = "5B"\n[[routes]]\nupstream = "http://a"\n[[routes]]\nupstream = "http://a"\nmax_body = "0B"',
         environ={},
     )
     assert [config.max_body_for(route) for route in config.routes] == [5, 0]

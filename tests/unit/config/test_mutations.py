@@ -1,6 +1,6 @@
 """Whatever stands anywhere in a configuration, reading it ends with a Config or with faults that have their place."""
 
-# ruff: noqa: PT017 - both outcomes are right, and each has its own claim
+
 from __future__ import annotations
 
 import copy

@@ -118,7 +118,7 @@ def test_what_replaces_a_value_takes_the_fault_with_it():
     [
         ("GATEWAY__SERVER__TIMEOUTS__HEADER", "5", "server.timeouts.header", '"5" is not a duration'),
         ("GATEWAY__SERVER__TIMEOUT", "5s", "server.timeout", "unknown key"),
-        ("GATEWAY__ROUTES__3__MAX_BODY", "1B", "routes[3].max_body", "there is nothing in the file that this could change"),  # noqa: E501 - a table
+        ("GATEWAY__ROUTES__3__MAX_BODY", "1B", "routes[3].max_body", "there is nothing in the file that this could change"),
         ("GATEWAY__ROUTES__0__NAME__X", "1", "routes[0].name.x", "there is nothing in the file that this could change"),
         ("GATEWAY__SERVER__LIMITS", "1", "server.limits", 'a table is wanted, not the text "1"'),
         ("GATEWAY_LISTEN", "8080", "server.listen[0]", '"8080" is not an address'),
