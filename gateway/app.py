@@ -125,6 +125,8 @@ class GatewayApp(Starlette):
             fault = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(fault, MENDABLE):
                 message = {**message, "message": f"the gateway cannot start:\n{fault}"}
+            elif isinstance(fault, asyncio.CancelledError):  # a second Ctrl-C
+                message = {**message, "message": ""}
             await send(message)
 
         with contextlib.suppress(*MENDABLE):  # told already

@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit code out. 0 is well, 1 a bad configuration, 2 a wrong call."""
+"""The command line: arguments in, exit code out. 0 is well, 1 a bad configuration, 2 a wrong call, 3 no start."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway.config import Config, ConfigError, json_schema, lint, load
+from gateway.config import ConfigError, Fault, build, json_schema, lint, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_CONFIG: Final = "routes.toml"
-OK, BAD_CONFIG = 0, 1
+OK, BAD_CONFIG, WRONG_CALL = 0, 1, 2
+INTERRUPTED: Final = 130  # as shells say it
 
 _EXAMPLES: Final = """\
 examples:
@@ -27,13 +28,28 @@ examples:
 """
 
 
+_OPTIONS: Final = {
+    "server.listen": "--from",
+    "server.tls": "--tls",
+    "upstreams.proxy.balance": "--balance",
+    "upstreams.proxy.targets": "--to",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        if len(error.faults) > 1:
+            print(f"{len(error.faults)} faults: the configuration cannot be used", file=sys.stderr)
         return BAD_CONFIG
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except (OSError, ValueError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return BAD_CONFIG
@@ -55,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     proxy = verbs.add_parser("proxy", help="forward everything to some targets, without a configuration")
-    proxy.add_argument("target", nargs="?", metavar="TARGET", help="like --to")
+    proxy.add_argument("target", nargs="?", metavar="TARGET", help="where to forward, as with --to")
     proxy.add_argument("--to", action="append", default=[], metavar="TARGET",
                        help=":9000, host:9000, a URL, unix:/path or asgi://module:app; repeat it to balance over several")  # fmt: skip
     proxy.add_argument("--from", dest="listen", default="127.0.0.1:8080", metavar="ADDRESS",
@@ -98,7 +114,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2), flush=True)
     return OK
 
 
@@ -108,18 +124,29 @@ def _proxy(options: argparse.Namespace) -> int:
     targets = [*([options.target] if options.target else []), *options.to]
     if not targets:
         print("gateway proxy: name a target, such as :9000", file=sys.stderr)
-        return 2
+        return WRONG_CALL
     server: dict[str, object] = {"listen": [options.listen]}
     if options.tls is not None:
         server["tls"] = _tls(options.tls)
-    config = Config.model_validate(
-        {
-            "server": server,
-            "upstreams": {"proxy": {"targets": [target_url(target) for target in targets], "balance": options.balance}},
-            "routes": [{"name": "proxy", "path": "/*", "upstream": "proxy"}],
-        }
-    )
+    upstream = {"targets": [target_url(target) for target in targets], "balance": options.balance}
+    try:
+        config = build(
+            {
+                "server": server,
+                "upstreams": {"proxy": upstream},
+                "routes": [{"name": "proxy", "path": "/*", "upstream": "proxy"}],
+            }
+        )
+    except ConfigError as error:
+        for fault in error.faults:
+            print(f"gateway proxy: {_option_of(fault)}: {fault.message}{'; ' * bool(fault.hint)}{fault.hint}", file=sys.stderr)
+        return WRONG_CALL
     return run(config, None)
+
+
+def _option_of(fault: Fault) -> str:
+    """The option that gave a value of the configuration."""
+    return next((option for key, option in _OPTIONS.items() if fault.key.startswith(key)), fault.key)
 
 
 def _tls(text: str) -> dict[str, str]:
@@ -127,7 +154,7 @@ def _tls(text: str) -> dict[str, str]:
         from gateway.server.dev_certificate import ensure_dev_certificate, trust_message
 
         made = ensure_dev_certificate()
-        print(trust_message(made), file=sys.stderr)
+        print(trust_message(made), file=sys.stderr, flush=True)
         return {"cert": str(made.cert), "key": str(made.key)}
     cert, comma, key = text.partition(",")
     if not comma:

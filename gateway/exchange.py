@@ -26,13 +26,13 @@ class Exchange:
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
     query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
-    special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
+    special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once. is_plain: there is none but Host.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 
     __slots__ = (
         "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
-        "host", "host_sent", "http_version", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
+        "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
         "trusted", "upstream_name", "websocket",
     )  # fmt: skip
@@ -56,7 +56,8 @@ class Exchange:
         self.match_path = path
         self.query = query
         self.headers = headers
-        self.special = [pair for pair in headers if pair[0] in SPECIAL]
+        self.special = special = [pair for pair in headers if pair[0] in SPECIAL]
+        self.is_plain = not special or (len(special) == 1 and special[0][0] == b"host")
         self.scheme = scheme
         self.http_version = http_version
         self.host = b""

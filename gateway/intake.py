@@ -81,7 +81,7 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
     if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
         raise BadRequest("invalid request target")
     check_host(exchange)
-    if len(exchange.special) > 1:
+    if not exchange.is_plain:
         check_framing(exchange)
 
 

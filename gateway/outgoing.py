@@ -44,7 +44,7 @@ class RequestFields:
         """A new list, which policies may edit."""
         drop = self._drop if exchange.traceparent else self._drop_untraced
         special = exchange.special
-        if len(special) <= 1 and not exchange.trusted:  # nothing but Host
+        if exchange.is_plain and not (exchange.trusted or exchange.websocket):
             headers = [pair for pair in exchange.headers if pair[0] not in drop]
             headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, None)
             headers.append(_VIA)
@@ -58,7 +58,8 @@ class RequestFields:
                 headers += _UPGRADE
             elif wants_trailers(exchange):
                 headers += _TRAILERS
-        headers.append((self._id_field, exchange.request_id))
+        if exchange.request_id:
+            headers.append((self._id_field, exchange.request_id))
         return headers
 
 

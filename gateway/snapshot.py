@@ -84,7 +84,7 @@ class Snapshot:
         if self._trusted:
             self._resolve_client(exchange)
         self.request_ids.assign(exchange)
-        if len(exchange.special) > 1:
+        if not exchange.is_plain:
             exchange.traceparent = trace_parent(exchange.special)
 
     def route(self, exchange: Exchange) -> Route:

@@ -11,7 +11,7 @@ from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.lint import lint
 from gateway.config.model import Config, inline_upstream
 from gateway.config.observe import AccessLogOptions, AdminOptions
-from gateway.config.reading import load, parse
+from gateway.config.reading import build, load, parse
 from gateway.config.routes import RedirectOptions, RespondOptions, RouteOptions, Share
 from gateway.config.schema import json_schema
 from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
@@ -47,6 +47,7 @@ __all__ = [
     "Timeouts",
     "UpstreamOptions",
     "UpstreamTls",
+    "build",
     "inline_upstream",
     "json_schema",
     "lint",

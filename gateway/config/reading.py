@@ -32,7 +32,7 @@ def load(path: str | Path) -> Config:
     except UnicodeDecodeError as exc:
         raise ConfigError([Fault(name, 0, 0, "", f"is not UTF-8 at byte {exc.start}")]) from None
     except OSError as exc:
-        hint = "the file is named by GATEWAY_CONFIG" if isinstance(exc, FileNotFoundError) else ""
+        hint = "-c FILE or GATEWAY_CONFIG names another one" if isinstance(exc, FileNotFoundError) else ""
         raise ConfigError([Fault(name, 0, 0, "", f"cannot be read: {exc.strerror}", hint)]) from None
     return parse(text, name)
 
@@ -60,6 +60,14 @@ def parse(text: str, name: str = "routes.toml", environ: Mapping[str, str] | Non
         raise ConfigError(sorted(faults, key=lambda fault: (fault.line, fault.column, fault.file)))
     config._source = source
     return config
+
+
+def build(data: Mapping[str, Any], name: str = "") -> Config:
+    """A configuration made in code. Raises ConfigError, with `name` in place of a file's."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError(faults_of(exc, Source(name))) from None
 
 
 def _override(data: dict[str, Any], environ: Mapping[str, str], source: Source) -> list[Wrong]:

@@ -32,6 +32,7 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
 _FIELD = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
+_USUAL_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (/[^\x00-\x20#\\\x7f]*) HTTP/1\.([01])").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 _CODINGS = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
@@ -115,11 +116,16 @@ def read_request_head(block: bytes) -> RequestHead:
 
 
 def _read_request_line(line: bytes) -> RequestHead:
+    usual = _USUAL_REQUEST_LINE(line)
+    if usual is not None:
+        return RequestHead(usual[1], usual[2], 1 if usual[3] == b"1" else 0, [])
     matched = _REQUEST_LINE(line)
     if matched is None:
         raise BadRequest("malformed request line")
     if matched[3] != b"1":
         raise VersionNotSupported
+    if matched[2][:1] == b"/" and not valid_origin_form(matched[2]):
+        raise BadRequest("invalid request target")
     return RequestHead(matched[1], matched[2], min(int(matched[4]), 1), [])
 
 
@@ -183,8 +189,8 @@ def _check_target(head: RequestHead, hosts: int) -> None:
     if hosts and not valid_host(head.host):
         raise BadRequest("invalid Host")
     target = head.target
-    if valid_origin_form(target):
-        return
+    if target[:1] == b"/":
+        return  # the line was read by the usual form, which holds the rule for origin-form
     if target == b"*" and head.method == b"OPTIONS":
         return
     absolute = parse_absolute_form(target)

@@ -35,7 +35,7 @@ def _status_line(status: int) -> bytes:
 
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
-EXTENSIONS: Final = {"http.response.trailers": {}, "http.response.early_hint": {}}
+EXTENSIONS: Final[dict[str, dict[str, object]]] = {"http.response.trailers": {}, "http.response.early_hint": {}}
 
 
 class Cycle:
@@ -43,7 +43,7 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "head", "keep_alive", "on_gone", "started",
+        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "head", "keep_alive", "on_gone", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:
@@ -65,6 +65,7 @@ class Cycle:
         self._chunked = False
         self._left = -1  # bytes of a declared length still to come; -1: none declared
         self._trailers = False
+        self._pending = b""  # the head, until the first piece of the body comes or this turn of the loop is over
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -218,7 +219,14 @@ class Cycle:
             raise RuntimeError("a header field holds a line break")
         self.started = True
         framing = self._framing(status, length, trailers=trailers)
-        self._protocol.transport.write(b"".join((STATUS_LINES[status], data, framing, b"\r\n")))
+        self._pending = b"".join((STATUS_LINES[status], data, framing, b"\r\n"))
+        self._protocol.loop.call_soon(self._send_pending)
+
+    def _send_pending(self) -> None:
+        """The body has not come at once: the head goes alone."""
+        if self._pending:
+            data, self._pending = self._pending, b""
+            self._protocol.transport.write(data)
 
     def _lines(self, headers: Headers) -> tuple[list[bytes], int]:
         """The field lines that are the app's to say, and its Content-Length or -1."""
@@ -262,24 +270,25 @@ class Cycle:
     def _send_body(self, data: bytes, *, more: bool) -> None:
         if not self.started or self._finished:
             raise RuntimeError("http.response.body outside an answer")
-        transport = self._protocol.transport
+        ends = not more and not self._trailers
         if self._bodiless:
             data = b""
         elif self._chunked:
             if data:
-                transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
-            if not more and not self._trailers:
-                transport.write(b"0\r\n\r\n")
-        else:
-            if self._left >= 0:
-                self._left -= len(data)
-                if self._left < 0 or (self._left and not more):
-                    self._finished = True
-                    self._protocol.transport.abort()
-                    raise RuntimeError("the body does not have its Content-Length")
-            if data:
-                transport.write(data)
-        if not more and not self._trailers:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            if ends:
+                data += b"0\r\n\r\n"
+        elif self._left >= 0:
+            self._left -= len(data)
+            if self._left < 0 or (self._left and not more):
+                self._finished = True
+                self._protocol.transport.abort()
+                raise RuntimeError("the body does not have its Content-Length")
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        if data:
+            self._protocol.transport.write(data)
+        if ends:
             self._finish()
 
     def _send_trailers(self, headers: Headers, *, more: bool) -> None:
@@ -317,6 +326,7 @@ class Cycle:
             return
         self._finished = True
         self.on_gone = None
+        self._send_pending()
         transport = self._protocol.transport
         self._protocol.give_up()
         self._protocol.connections.discard(self._protocol)  # type: ignore[arg-type]
@@ -359,7 +369,7 @@ class Cycle:
 
 def has_stray_break(data: bytes, lines: int) -> bool:
     """Other line breaks than the CRLFs of so many lines: an app's value would become a field, or an answer, of its own."""
-    return data.count(b"\n") != lines or data.count(b"\r") != lines or data.count(b"\r\n") != lines or b"\0" in data
+    return data.count(b"\n") != lines or data.count(b"\r") != lines or b"\0" in data
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -28,6 +28,7 @@ from gateway.rfc.message import read_request_head
 from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
 from gateway.server.settings import ServerSettings
+from gateway.unsent import unsent
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -52,7 +53,7 @@ class GatewayProtocol(asyncio.Protocol):
     """One client connection. Its settings are the app's `server_settings`, where it has them."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "app", "bucket",
+        "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app", "bucket",
         "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
         "state", "transport", "writable", "write_paused",
     )  # fmt: skip
@@ -86,6 +87,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._left = 0
         self._lingered = 0
         self._paused = False
+        self._unsent = 0
         self._eof = False
 
     # ------------------------------------------------------------ the connection
@@ -312,7 +314,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def expired(self, now: float) -> None:
         if self.write_paused:
-            self.transport.abort()
+            self._look_at_reader()
         elif self._state == _HEAD and not self._buffer:
             self.transport.close()
         elif self._state in (_HEAD, _BODY):
@@ -334,7 +336,17 @@ class GatewayProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._unsent = unsent(self.transport)
         self._watch(self.settings.write_idle)
+
+    def _look_at_reader(self) -> None:
+        """Only a client that took nothing at all since the last look is cut off."""
+        left = unsent(self.transport)
+        if left < self._unsent:
+            self._unsent = left
+            self._watch(self.settings.write_idle)
+        else:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         if self.write_paused:

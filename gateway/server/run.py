@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,25 +63,44 @@ def worker_app() -> GatewayApp:
 
 
 def run(config: Config, path: Path | None) -> int:
-    """Serve until a signal stops us; the exit code. path: the file of the configuration, None where it has none."""
+    """Serve until a signal stops us; the exit code. path: the file of the configuration, None where it has none.
+
+    Raises OSError for an address that cannot be had, and ValueError for a certificate that cannot be used.
+    """
     configure_logging()
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(path)
     if config.server.tls is not None:
         ContextFactory(config)(None, None)  # a file at fault is told here, once, and not by every worker
+    sys.path.insert(0, os.getcwd())  # where local apps are looked for first, as by `uvicorn`
     settings = uvicorn_config(config, None if path is not None else ServedApp(config))
-    plain, sockets = bind_all(config)
-    try:
-        with signals_ignored_at_the_end():
+    server = uvicorn.Server(settings)
+    with stopped_by_signals(server):
+        plain, sockets = bind_all(config, tell_targets=path is None)
+        try:
             if config.server.workers > 1 and path is not None:
-                Multiprocess(settings, sockets).run()
-                return 0
-            server = uvicorn.Server(settings)
+                return run_workers(settings, sockets)
             server.run(sockets)
             return 0 if server.started else FAILED
-    finally:
-        for sock in plain:
+        finally:
+            for sock in (*plain, *sockets):
+                sock.close()
+
+
+def run_workers(settings: uvicorn.Config, sockets: list[socket.socket]) -> int:
+    workers = Workers(settings, sockets)
+    workers.run()
+    return FAILED if any(process.exitcode == FAILED for process in workers.processes) else 0
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor. When all stop, its own copies of the sockets close too: a connection that no worker takes
+    any more would wait in their queue and not be refused."""
+
+    def terminate_all(self) -> None:
+        for sock in self.sockets:
             sock.close()
+        super().terminate_all()
 
 
 def uvicorn_config(config: Config, app: GatewayApp | None) -> uvicorn.Config:
@@ -125,7 +145,7 @@ class ContextFactory:
         )
 
 
-def bind_all(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
+def bind_all(config: Config, *, tell_targets: bool = False) -> tuple[list[socket.socket], list[socket.socket]]:
     """The listener for redirects, if any, and the others. The first is only held: each worker binds its own beside it,
     as uvicorn would speak TLS on every socket that it is given."""
     server = config.server
@@ -136,8 +156,10 @@ def bind_all(config: Config) -> tuple[list[socket.socket], list[socket.socket]]:
         plain.append(bind(listens.pop(0), 0, shared=True))
         log.info("listening", extra={"address": show(plain[0]), "scheme": "http", "redirects_to": "https"})
     sockets = [bind(listen, BACKLOG) for listen in listens]
+    targets = ", ".join([target.url for upstream in config.upstreams.values() for target in upstream.targets])
+    facts = {"scheme": scheme, **({"forwards_to": targets} if tell_targets else {})}
     for sock in sockets:
-        log.info("listening", extra={"address": show(sock), "scheme": scheme})
+        log.info("listening", extra={"address": show(sock), **facts})
     return plain, sockets
 
 
@@ -149,10 +171,15 @@ def show(sock: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def signals_ignored_at_the_end() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more when all is done; the exit code is to be 0 all the same."""
-    stops = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: None) for number in stops}
+def stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Exit code 0 for a signal before uvicorn listens to them, and for the one that stopped it: it raises that once
+    more when all is done."""
+
+    def stop(*_: object) -> None:
+        if not server.should_exit:
+            sys.exit(0)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

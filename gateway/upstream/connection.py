@@ -26,6 +26,7 @@ from gateway.errors import (
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.message import CHUNKED, read_answer_head
+from gateway.unsent import unsent
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
@@ -46,7 +47,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_chunks", "_deadlines", "_ends", "_interims", "_left", "_outgoing", "_read_paused", "_read_timeout", "_received",
-        "_request_done", "_sink", "_state", "bucket", "deadline", "idle_since", "reused", "target", "transport", "write_paused",
+        "_request_done", "_sink", "_state", "_unsent", "bucket", "deadline", "idle_since", "reused", "target", "transport", "write_paused",
     )  # fmt: skip
 
     def __init__(self, target: Target, deadlines: Deadlines) -> None:
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._read_timeout = 0.0
         self._ends = False  # this exchange is the connection's last
         self._read_paused = False
+        self._unsent = 0
 
     @property
     def is_open(self) -> bool:
@@ -86,9 +88,7 @@ class Connection(asyncio.Protocol):
         self._ends = False
         self._request_done = request.length == 0
         self.transport.write(serialize_head(request))
-        self._deadlines.watch(
-            self, self._deadlines.now() + (request.timeouts.first_byte if self._request_done else request.timeouts.write)
-        )
+        self._watch_request()
 
     def send_body(self, data: bytes) -> None:
         if self._outgoing.length == CHUNKED:
@@ -233,7 +233,9 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         if self._read_paused:
             self.resume_reading()
-        if self._ends or not self._request_done:
+        if not self._request_done:
+            self.abort()  # a target that reads no more would keep what is still to be sent, and the connection, for ever
+        elif self._ends:
             self.close()
         else:
             self.target.release(self)
@@ -266,6 +268,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._unsent = unsent(self.transport)
         if self._sink is not None:
             self._watch_request()
 
@@ -282,6 +285,9 @@ class Connection(asyncio.Protocol):
             self._fail(ReadTimeout())
         elif self._request_done:
             self._fail(FirstByteTimeout())
+        elif (left := unsent(self.transport)) < self._unsent:
+            self._unsent = left
+            self._watch_request()
         else:
             self._fail(WriteTimeout())
 

@@ -94,9 +94,11 @@ class Target:
 
     async def connect(self, connect: float, pool: float) -> Connection:
         """A fresh connection within `connect` seconds, or an idle one after at most `pool` seconds in the queue."""
-        if self.open >= self.limits.max_connections:
+        while self.open >= self.limits.max_connections:
             waited = await self._wait_for_place(pool)
-            if waited is not None:
+            if waited is None:
+                break
+            if waited.is_open:  # it may have been closed in the very moment that it came free
                 return waited
         else:
             self.open += 1

@@ -7,10 +7,10 @@ import pytest
 from gateway.deadlines import Deadlines
 from gateway.exchange import Exchange, Headers
 from gateway.outgoing import (
+    RequestFields,
     end_to_end_trailers,
     framing,
     host_for,
-    request_headers,
     response_headers,
     wants_trailers,
 )
@@ -30,7 +30,7 @@ def sent(headers: Headers, *, trusted: bool = False, websocket: bool = False, re
     exchange.client = "198.51.100.7" if trusted else "192.0.2.1"
     exchange.websocket = websocket
     exchange.request_id = request_id
-    return request_headers(exchange, ID)
+    return RequestFields(ID).of(exchange)
 
 
 def only(headers: Headers, name: bytes) -> list[bytes]:
@@ -112,19 +112,19 @@ def test_host_follows_its_rule(host: bytes, rule: bytes, said: bytes):
     assert host_for(exchange, target, rule) == said
 
 
-@pytest.mark.parametrize(
-    ("length", "sends_body", "fields"),
-    [
-        (0, False, []),
-        (0, True, [(b"content-length", b"0")]),
-        (5, False, [(b"content-length", b"5")]),
-        (5, True, [(b"content-length", b"5")]),
-        (-1, False, [(b"transfer-encoding", b"chunked")]),
-        (-1, True, [(b"transfer-encoding", b"chunked")]),
-    ],
-)
-def test_a_request_has_one_framing(length: int, sends_body: bool, fields: Headers):
-    assert framing(length, sends_body=sends_body) == fields
+def test_a_request_has_one_framing():
+    assert framing(0) == (b"content-length", b"0")
+    assert framing(5) == (b"content-length", b"5")
+    assert framing(-1) == (b"transfer-encoding", b"chunked")
+
+
+def test_a_trace_goes_on_only_behind_a_valid_parent():
+    parent, state = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), (b"tracestate", b"v=1")
+    exchange = Exchange(b"GET", b"/", None, [(b"host", b"a"), parent, state])
+    exchange.traceparent = parent[1]
+    assert {parent, state} <= set(RequestFields(ID).of(exchange))
+    exchange.traceparent = b""
+    assert {parent, state}.isdisjoint(RequestFields(ID).of(exchange))
 
 
 def test_an_answers_fields_lose_what_ends_here_and_keep_their_duplicates():

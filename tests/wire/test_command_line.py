@@ -18,6 +18,8 @@ from support.origin import nobody, origin, respond
 from support.process import finished, free_port, refuses, running
 from support.websocket import opened, websocket_target
 
+from gateway.cli import main
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,10 +57,11 @@ def test_help_shows_examples():
 
 
 @pytest.mark.parametrize("command", ["run", "proxy", "check", "schema"])
-def test_each_command_has_help(command: str):
-    code, out, err = finished("gateway", command, "--help")
-    assert (code, err) == (OK, "")
-    assert out.startswith(f"usage: gateway {command}")
+def test_each_command_has_help(capsys: pytest.CaptureFixture[str], command: str):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == OK
+    assert capsys.readouterr().out.startswith(f"usage: gateway {command}")
 
 
 def test_python_m_gateway_is_the_same():
@@ -92,9 +95,9 @@ def test_check_tells_what_a_good_file_holds(tmp_path: Path):
 
 def test_check_takes_the_file_from_the_option_or_the_environment(tmp_path: Path):
     path = put(tmp_path / "other.toml", routes_for("http://127.0.0.1:9000"))
-    assert finished("gateway", "check", "-c", path)[0] == OK
     assert finished("gateway", "check", env={"GATEWAY_CONFIG": str(path)})[0] == OK
-    assert finished("gateway", "validate", "--config", path)[0] == OK
+    assert main(["check", "-c", str(path)]) == OK
+    assert main(["validate", "--config", str(path)]) == OK
 
 
 def test_check_tells_all_faults_at_once_with_their_lines(tmp_path: Path):
@@ -109,16 +112,16 @@ def test_check_tells_all_faults_at_once_with_their_lines(tmp_path: Path):
     assert "Traceback" not in err
 
 
-def test_check_counts_the_faults(tmp_path: Path):
-    put(tmp_path / "routes.toml", "[server]\ndrain_timeout = 30\nworkers = 0\n")
-    assert finished("gateway", "check", cwd=tmp_path)[2].splitlines()[-1] == "2 faults: the configuration cannot be used"
+def test_check_counts_the_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = put(tmp_path / "routes.toml", "[server]\ndrain_timeout = 30\nworkers = 0\n")
+    assert main(["check", "-c", str(path)]) == BAD
+    assert capsys.readouterr().err.splitlines()[-1] == "2 faults: the configuration cannot be used"
 
 
-def test_check_tells_what_is_no_toml(tmp_path: Path):
-    put(tmp_path / "routes.toml", "[server\n")
-    code, _, err = finished("gateway", "check", cwd=tmp_path)
-    assert code == BAD
-    assert err.startswith("routes.toml:1: is not TOML")
+def test_check_tells_what_is_no_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = put(tmp_path / "routes.toml", "[server\n")
+    assert main(["check", "-c", str(path)]) == BAD
+    assert capsys.readouterr().err.startswith(f"{path}:1: is not TOML")
 
 
 def test_warnings_of_a_usable_file_are_told_and_no_failure(tmp_path: Path):
@@ -136,6 +139,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, command: str):
     assert len(err.splitlines()) == 1
     assert "routes.toml" in err
     assert "No such file" in err
+    assert "-c FILE" in err
 
 
 # ---------------------------------------------------------------- proxy
@@ -183,9 +187,9 @@ def test_proxy_serves_a_local_app_of_the_working_directory(tmp_path: Path):
 
 
 def test_proxy_says_from_where_to_where():
-    with running("gateway", "proxy", ":9", "--from", "127.0.0.1:0") as process:
-        port = process.port()
-        assert process.wait_for("forwarding").strip() == f"forwarding http://127.0.0.1:{port} to http://127.0.0.1:9"
+    with running("gateway", "proxy", ":9", "--to", "x.test:80", "--from", "127.0.0.1:0") as process:
+        told = json.loads(process.wait_for('"listening"'))
+        assert (told["scheme"], told["forwards_to"]) == ("http", "http://127.0.0.1:9, http://x.test:80")
 
 
 def test_proxy_answers_502_while_its_target_is_down():
@@ -229,22 +233,29 @@ def test_proxy_takes_a_certificate_of_ones_own(tmp_path: Path):
     [
         ((), "name a target"),
         (("http://x:99999",), "http://x:99999"),
-        (("ftp://x",), "ftp://x"),
+        (("ftp://x",), '"ftp" is no scheme'),
         ((":9", "--from", "nonsense"), "nonsense"),
         ((":9", "--balance", "leastconn"), 'did you mean "least_conn"?'),
         ((":9", "--tls", "nothing"), "--tls is 'dev' or CERT,KEY"),
         ((":9", "--tls", "/no/cert.pem,/no/key.pem"), "/no/cert.pem"),
-        ((":9", "--from", "192.0.2.1:8080"), "no interface of this machine has this address"),
     ],
 )
-def test_what_proxy_cannot_do_is_told_in_one_sentence(arguments: tuple[str, ...], words: str):
-    code, out, err = finished("gateway", "proxy", *arguments)
-    assert code in (BAD, WRONG_CALL)
+def test_what_proxy_cannot_do_is_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+):
+    assert main(["proxy", *arguments]) in (BAD, WRONG_CALL)
+    out, err = capsys.readouterr()
     assert out == ""
     assert words in err
     assert "Traceback" not in err
     assert "validation error" not in err
     assert all(line.startswith("gateway") for line in err.splitlines()), err
+
+
+def test_an_address_of_another_machine_is_one_sentence():
+    code, out, err = finished("gateway", "proxy", ":9", "--from", "192.0.2.1:8080")
+    assert (code, out) == (BAD, "")
+    assert err == "gateway: 192.0.2.1:8080: no interface of this machine has this address\n"
 
 
 # ---------------------------------------------------------------- run
@@ -295,11 +306,10 @@ def test_run_writes_the_access_log(tmp_path: Path):
     assert [(line["status"], line["route"]) for line in lines] == [(200, "fixed")]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_port_in_use_is_one_sentence(tmp_path: Path, workers: int):
+def test_a_port_in_use_is_one_sentence(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        path = put(tmp_path / "routes.toml", routes_for("http://127.0.0.1:9", address, f"workers = {workers}"))
+        path = put(tmp_path / "routes.toml", routes_for("http://127.0.0.1:9", address, "workers = 2"))
         code, out, err = finished("gateway", "run", "-c", path)
     assert (code, out) == (BAD, "")
     assert err == f"gateway: {address}: the address is in use; another process listens there\n"
@@ -310,13 +320,13 @@ def test_a_bad_configuration_is_told_as_check_does(tmp_path: Path):
     assert finished("gateway", "run", cwd=tmp_path) == finished("gateway", "check", cwd=tmp_path)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "words", "workers"),
     [
-        ("asgi://no_such_module:app", "No module named 'no_such_module'"),
-        ("asgi://support.local_apps:missing", "missing"),
-        ("asgi://support.local_apps:fails_to_start", "no database"),
+        ("asgi://no_such_module:app", "No module named 'no_such_module'", 1),
+        ("asgi://support.local_apps:missing", "missing", 1),
+        ("asgi://support.local_apps:fails_to_start", "no database", 1),
+        ("asgi://support.local_apps:fails_to_start", "no database", 2),
     ],
 )
 def test_a_local_app_that_does_not_start_is_told_without_a_traceback(

@@ -56,8 +56,9 @@ def wait_until_refused(port: int) -> None:
     raise AssertionError(msg)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)], ids=["TERM", "INT", "2 workers"]
+)
 def test_a_request_in_flight_is_answered_and_new_connections_are_refused(
     tmp_path: Path, number: signal.Signals, workers: int
 ):
@@ -115,9 +116,11 @@ def test_a_websocket_lives_on_until_drain_timeout_and_ends_with_it(tmp_path: Pat
     ended = threading.Event()
 
     def serve(connection: ServerConnection) -> None:
-        for message in connection:
-            connection.send(message)
-        ended.set()
+        try:
+            for message in connection:
+                connection.send(message)
+        finally:
+            ended.set()
 
     with websocket_target(serve) as target:
         with running("gateway", "run", "-c", config(tmp_path, target.url, drain="2s")) as process:

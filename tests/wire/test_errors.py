@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,7 +156,8 @@ def test_an_origin_that_takes_no_more_of_a_body_is_504(entrance: Entrance) -> No
             answer = client.read()
             assert_error(answer, 504, "connection_write_timeout")
         finally:
-            client.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it may be reset already
+                client.sock.shutdown(socket.SHUT_RDWR)
             sender.join()
             pair.origin.event("answered").set()
 

@@ -148,26 +148,19 @@ def test_an_idle_connection_is_closed_in_time(entrance: Entrance) -> None:
 @on_both
 def test_a_connection_that_closes_as_it_is_passed_on_costs_nobody_a_request(entrance: Entrance) -> None:
     """Whoever waits for a connection is given the one that has just come free, and its close may come with it."""
-    with in_front(entrance, together(1), max_connections=1, timeouts={"first_byte": "5s"}) as pair, ExitStack() as stack:
-        pair.origin.script[:] = [closing("go"), closing("go")]
-        clients = [stack.enter_context(connected(pair.port)) for _ in range(6)]
-        for number, client in enumerate(clients):
-            client.request(method="POST" if number % 2 else "GET")
-            pair.gateway.until(lambda number=number: pair.gateway.target().in_flight == number + 1)
-        pair.origin.script[1:] = []
-        pair.origin.event("go").set()
-        assert [client.read().status for client in clients] == [200] * 6
 
-
-def closing(name: str) -> Step:
-    """An answer that promises to go on, and the end of the connection in the same moment."""
-
-    async def step(visit: Visit) -> None:
-        await visit.server.waited(name)
+    async def closing(visit: Visit) -> None:
+        await visit.server.waited("all wait")
         visit.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         visit.close()
 
-    return step
+    with in_front(entrance, closing, max_connections=1) as pair, ExitStack() as stack:
+        clients = [stack.enter_context(connected(pair.port)) for _ in range(20)]
+        for client in clients:
+            client.request()
+        pair.gateway.until(lambda: pair.gateway.target().in_flight == len(clients))
+        pair.origin.event("all wait").set()
+        assert [client.read().status for client in clients] == [200] * len(clients)
 
 
 # ---------------------------------------------------------------- places that must come back

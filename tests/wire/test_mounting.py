@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PROBE = "asgi://support.local_apps:probe"
 SERVERS: dict[str, dict[str, Any]] = {
     "httptools": {"http": "httptools", "ws": "websockets-sansio"},
-    "h11": {"http": "h11", "ws": "wsproto"},
+    "h11": {"http": "h11", "ws": "websockets-sansio"},
     "gateway": {"http": "gateway.server.protocol:GatewayProtocol"},
 }
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.observe.trace import check, drop_trace, trace_parent
+from gateway.observe.trace import check, trace_parent
 
 VALID = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -65,9 +65,3 @@ def test_two_traceparents_are_none():
     assert trace_parent([(b"traceparent", VALID)]) == VALID
     assert trace_parent([(b"traceparent", VALID), (b"traceparent", VALID)]) == b""
     assert trace_parent([(b"traceparent", VALID), (b"traceparent", b"x")]) == b""
-
-
-def test_dropping_takes_both_fields_and_nothing_else():
-    headers = [(b"a", b"1"), (b"tracestate", b"x=1"), (b"traceparent", b"bad"), (b"tracestate", b"y=2"), (b"b", b"2")]
-    drop_trace(headers)
-    assert headers == [(b"a", b"1"), (b"b", b"2")]

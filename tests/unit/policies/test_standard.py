@@ -7,11 +7,7 @@ import pytest
 from gateway.errors import MethodNotAllowed
 from gateway.exchange import Exchange, ResponseHead
 from gateway.observe.request_id import RequestIds
-from gateway.pipeline import Pipeline
-from gateway.policies.standard import NoConnect, ResponseId, TraceContext
-
-PARENT = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-STATE = (b"tracestate", b"vendor=1")
+from gateway.policies.standard import NoConnect, ResponseId
 
 
 @pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
@@ -27,28 +23,6 @@ def test_connect_and_trace_are_refused_with_the_methods_that_are_not(method):
 @pytest.mark.parametrize("method", [b"GET", b"OPTIONS", b"M-SEARCH", b"connect"])
 def test_all_other_methods_pass(method):
     assert NoConnect().admit(Exchange(method, b"/", None, [])) is None
-
-
-def sent_on(*headers: tuple[bytes, bytes]) -> tuple[Exchange, list[tuple[bytes, bytes]]]:
-    exchange = Exchange(b"GET", b"/", None, list(headers))
-    pipeline = Pipeline([TraceContext()])
-    outgoing = list(headers)
-    assert pipeline.admit(exchange) is None
-    pipeline.prepare(exchange, outgoing)
-    return exchange, outgoing
-
-
-def test_a_valid_trace_goes_on_unchanged_and_is_recorded():
-    exchange, outgoing = sent_on((b"a", b"1"), PARENT, STATE)
-    assert exchange.traceparent == PARENT[1]
-    assert outgoing == [(b"a", b"1"), PARENT, STATE]
-
-
-@pytest.mark.parametrize("headers", [[(b"traceparent", b"junk"), STATE], [PARENT, PARENT, STATE], [STATE]])
-def test_an_invalid_trace_goes_no_further(headers):
-    exchange, outgoing = sent_on((b"a", b"1"), *headers)
-    assert exchange.traceparent == b""
-    assert outgoing == [(b"a", b"1")]
 
 
 def test_the_answer_carries_the_id_of_its_request_and_no_other():
