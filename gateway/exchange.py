@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.errors import GatewayError
     from gateway.route import Route
-    from gateway.upstream.target import Target
+    from gateway.upstream.upstream import AnyTarget
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -76,7 +76,7 @@ class Exchange:
         self.traceparent = b""
         self.entrance = "asgi"  # asgi | http1 | express: which way it came in, for the log
         self.upstream_name = ""
-        self.target: Target | None = None
+        self.target: AnyTarget | None = None
         self.attempts = 0
         self.reused = False
         # the outcome

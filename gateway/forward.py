@@ -152,10 +152,12 @@ class Trip:
             self._connecting.cancel()
 
     async def connect(self, target: AnyTarget) -> AnyLink:
+        if self._delivery.is_gone:
+            raise ClientGone("before a connection was made for it")
         self._link = None
         timeouts = self._departure.timeouts
         connecting: asyncio.Task[AnyLink] = asyncio.get_running_loop().create_task(
-            target.connect(timeouts.connect, timeouts.pool)  # type: ignore[arg-type]
+            target.connect(timeouts.connect, timeouts.pool)
         )
         self._connecting = connecting
         self._delivery.watch(self)
@@ -176,12 +178,13 @@ class Trip:
         delivery = self._delivery
         gate = Gate(delivery) if departure.expects_continue else None
         answer = Answer(link, delivery.interim if gate is None else gate.interim)
+        if self._has_left or delivery.is_gone:
+            link.give_back()
+            raise ClientGone("before its request was sent")
         self._link, self._answer = link, answer
         pump: asyncio.Task[None] | None = None
         delivery.watch(self)
         try:
-            if self._has_left or delivery.is_gone:
-                raise ClientGone("before its request was sent")
             link.send(outgoing(self._exchange, departure), answer)
             if departure.body.length:
                 pump = asyncio.get_running_loop().create_task(_send_up(departure.body, link, answer, gate))

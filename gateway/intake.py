@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
 MAX_LENGTH_DIGITS: Final = 18
 MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
+UNFRAMED: Final = frozenset({"2", "3"})
+BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
 
 
@@ -36,17 +38,23 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     root_path: str = scope.get("root_path", "")
     mount = quote(root_path, safe=MOUNT_SAFE).encode("ascii") if root_path else b""
     inner = strip_root_path(raw_path, mount) if mount else raw_path
+    if inner is None:  # spelled in another way, or a server that leaves the prefix out of the path
+        path: str = scope["path"]
+        if path.startswith(f"{root_path}/"):
+            inner = quote(path[len(root_path) :]).encode("ascii")
+        else:
+            inner, mount = raw_path, b""
     client = scope.get("client")
     exchange = Exchange(
         scope["method"].encode("latin-1") if "method" in scope else b"GET",
-        raw_path if inner is None else inner,
+        inner,
         read_query(scope, stream),
         scope["headers"] if isinstance(scope["headers"], list) else list(scope["headers"]),
         scheme=WEBSOCKET_SCHEMES.get(scope["scheme"]) or scope["scheme"].encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
         peer=client[0] if client else "",
         peer_port=client[1] if client else 0,
-        mount=mount if inner is not None else b"",
+        mount=mount,
         started_at=now,
     )
     exchange.server = scope.get("server")
@@ -116,4 +124,6 @@ def body_length(exchange: Exchange) -> int:
             length, seen = int(value), True
         elif name == b"transfer-encoding":
             length, seen = -1, True
+    if not seen and exchange.http_version in UNFRAMED and exchange.method not in BODILESS_METHODS:
+        return -1  # a body needs no Content-Length there
     return length

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.upstream import AnyTarget
 
-VIA: Final = b"1.1 gateway"  # our pseudonym (RFC 9110 section 7.6.3)
+VIA: Final = b"1.1 gateway"  # our pseudonym behind the version that a message came by (RFC 9110 section 7.6.3)
 _VIA: Final = (b"via", VIA)
 EXPECT: Final = (b"expect", b"100-continue")
 _OURS: Final = HOP_BY_HOP | FORWARDING | FORWARDING_TWINS | {b"host", b"content-length", b"expect", b"via"}
@@ -47,13 +47,13 @@ class RequestFields:
         if exchange.is_plain and not (exchange.trusted or exchange.websocket):
             headers = [pair for pair in exchange.headers if pair[0] not in drop]
             headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, None)
-            headers.append(_VIA)
+            headers.append(_VIA if exchange.http_version == "1.1" else (b"via", _via(exchange.http_version)))
         else:
             drop = drop | nominated_by(special)
             headers = [pair for pair in exchange.headers if pair[0] not in drop]
             prior = [pair for pair in special if pair[0] in FORWARDING] if exchange.trusted else None
             headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
-            headers.append((b"via", _joined_via(exchange.special_values(b"via"))))
+            headers.append((b"via", _joined_via(exchange.special_values(b"via"), _via(exchange.http_version))))
             if exchange.websocket:
                 headers += _UPGRADE
             elif wants_trailers(exchange):
@@ -63,8 +63,12 @@ class RequestFields:
         return headers
 
 
-def _joined_via(received: list[bytes]) -> bytes:
-    return b", ".join([*received, VIA]) if received else VIA
+def _via(version: str) -> bytes:
+    return VIA if version == "1.1" else version.encode("ascii") + VIA[3:]
+
+
+def _joined_via(received: list[bytes], ours: bytes) -> bytes:
+    return b", ".join([*received, ours])
 
 
 def wants_trailers(exchange: Exchange) -> bool:
@@ -90,9 +94,10 @@ def response_headers(head: AnswerHead) -> Headers:
     special = head.special
     drop = _RESPONSE_OURS if head.status not in (204, 304) else _BODILESS_OURS
     via = _VIA
-    if special:
+    if special or not head.minor:
         drop = drop | nominated_by(special)
-        via = (b"via", _joined_via([value for name, value in special if name == b"via"]))
+        received = [value for name, value in special if name == b"via"]
+        via = (b"via", _joined_via(received, _via("1.1" if head.minor else "1.0")))
     headers = [pair for pair in head.headers if pair[0] not in drop]
     headers.append(via)
     return headers

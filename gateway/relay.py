@@ -124,7 +124,7 @@ async def serve_local(
     """A local app speaks ASGI itself and is asked in our place. Raises BadResponse where it fails."""
     target = departure.upstream.balancer.pick(departure.key, ())
     assert isinstance(target, LocalTarget)
-    exchange.target = target  # type: ignore[assignment]
+    exchange.target = target
     exchange.upstream_name = departure.upstream.name
     exchange.attempts = 1
     inner = local_scope(exchange, outgoing(exchange, departure), target.local)

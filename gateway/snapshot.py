@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.policy import Policy
     from gateway.upstream.upstream import AnyTarget
 
+SCHEMES: Final = (b"http", b"https")
 HEALTH: Final = "healthz"
 READY: Final = "readyz"
 
@@ -107,6 +108,9 @@ class Snapshot:
             exchange.trusted = True
             chain = exchange.header_values(b"x-forwarded-for") or forwarded_for(exchange.header_values(b"forwarded"))
             exchange.client = client_address(exchange.peer, chain, self._trusted)
+            scheme = exchange.header(b"x-forwarded-proto")
+            if scheme in SCHEMES:
+                exchange.scheme = scheme
 
     async def start(self) -> None:
         await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))

@@ -90,6 +90,8 @@ class Redirect:
         if self._local and location[1:2] in (b"/", b"\\"):
             # "//name" would be another host (RFC 3986 section 4.2), and browsers read "/\\name" in the same way.
             location = b"/" + location.lstrip(b"/\\")
+        if self._local:
+            location = exchange.mount + location
         if self._keeps_query and exchange.query is not None:
             location += b"?" + exchange.query
         return _NOT_IN_A_URI.sub(_percent_encoded, location + self._suffix.render(exchange))

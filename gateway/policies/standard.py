@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import MethodNotAllowed
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from gateway.observe.request_id import RequestIds
 
 _REFUSED: Final = frozenset({b"CONNECT", b"TRACE"})
+_COUNT = re.compile(rb"[0-9]{1,9}").fullmatch
 _ALLOWED: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
 class NoConnect:
-    """An `admit` policy: 405 for CONNECT and TRACE (RFC 9110 sections 9.3.6 and 9.3.8).
+    """An `admit` policy: 405 for CONNECT and TRACE (RFC 9110 sections 9.3.6 and 9.3.8), and Max-Forwards of OPTIONS.
 
     A tunnel to anywhere is a forward proxy's business, and TRACE would show a client the fields that we add.
     """
@@ -24,9 +26,25 @@ class NoConnect:
     __slots__ = ()
 
     def admit(self, exchange: Exchange) -> Reply | None:
-        if exchange.method in _REFUSED:
+        method = exchange.method
+        if method in _REFUSED:
             return Reply(405, error=MethodNotAllowed(_ALLOWED))
+        if method == b"OPTIONS":
+            return _count_down(exchange)
         return None
+
+
+def _count_down(exchange: Exchange) -> Reply | None:
+    """RFC 9110 section 7.6.2: at 0 the request ends here, else it goes on with one less."""
+    left = exchange.header(b"max-forwards")
+    if left is None or _COUNT(left) is None:
+        return None
+    if not int(left):
+        return Reply(204, [(b"allow", _ALLOWED.encode())])
+    exchange.headers = [
+        (name, b"%d" % (int(left) - 1) if name == b"max-forwards" else value) for name, value in exchange.headers
+    ]
+    return None
 
 
 class ResponseId:

@@ -107,7 +107,7 @@ class Cycle:
     async def _run(self) -> None:
         protocol = self._protocol
         try:
-            await protocol.app(self._scope(), self.receive, self.send)  # type: ignore[arg-type]
+            await protocol.app(self._scope(), self.receive, self.send)
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -329,7 +329,7 @@ class Cycle:
         self._send_pending()
         transport = self._protocol.transport
         self._protocol.give_up()
-        self._protocol.connections.discard(self._protocol)  # type: ignore[arg-type]
+        self._protocol.connections.discard(self._protocol)
         if self._chunked or self._left > 0:
             transport.close()
         else:
@@ -358,7 +358,7 @@ class Cycle:
             lines += (name, b": ", value, b"\r\n")
         lines += (b"\r\n", protocol.take_buffer())
         protocol.give_up()
-        protocol.connections.discard(protocol)  # type: ignore[arg-type]
+        protocol.connections.discard(protocol)
         successor = protocol.config.ws_protocol_class(  # type: ignore[misc,call-arg]
             config=protocol.config, server_state=protocol.server_state, app_state=protocol.state
         )

@@ -22,7 +22,6 @@ from gateway.config import Config, load
 from gateway.observe.logs import configure_logging
 from gateway.server.listeners import bind
 from gateway.server.redirect import serve_redirect
-from gateway.server.tls import ServerTlsOptions, server_context
 
 if TYPE_CHECKING:
     import socket
@@ -130,6 +129,8 @@ class ContextFactory:
         self._config = config
 
     def __call__(self, _settings: object, _default: object) -> ssl.SSLContext:
+        from gateway.server.tls import ServerTlsOptions, server_context  # who serves plain HTTP need not load cryptography
+
         config = self._config or load(os.environ[CONFIG_VARIABLE])
         tls = config.server.tls
         assert tls is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
 from gateway.errors import (
+    BadRequest,
     BadResponse,
     BadTransferCoding,
     ConnectionTerminated,
@@ -81,13 +82,14 @@ class Connection(asyncio.Protocol):
     def send(self, request: Outgoing, sink: Sink) -> None:
         """Write the head; a body follows by `send_body` and `end_body` when `request.length` is not 0."""
         self._sink = sink
+        head = serialize_head(request)
         self._outgoing = request
         self._state = _HEAD
         self._interims = 0
         self._read_timeout = request.timeouts.read
         self._ends = False
         self._request_done = request.length == 0
-        self.transport.write(serialize_head(request))
+        self.transport.write(head)
         self._watch_request()
 
     def send_body(self, data: bytes) -> None:
@@ -327,6 +329,10 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         self.transport.close()
 
+    def give_back(self) -> None:
+        """Nothing was sent: the connection waits for another exchange."""
+        self.target.release(self)
+
     def abandon(self, sink: Sink) -> None:
         """Drop the exchange of `sink`; nothing, when it is over and the connection may be another's already."""
         if self._sink is sink:
@@ -354,8 +360,12 @@ class Connection(asyncio.Protocol):
 
 
 def serialize_head(request: Outgoing) -> bytes:
-    parts = [request.method, b" ", request.target, b" HTTP/1.1\r\n"]
-    for name, value in request.headers:
-        parts += (name, b": ", value, b"\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    """The head as it is sent. Raises BadRequest where a line break in a field would make it say more than it should."""
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
+    lines += [b": ".join(pair) for pair in request.headers]
+    lines.append(b"\r\n")
+    data = b"\r\n".join(lines)
+    breaks = len(lines)
+    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or b"\0" in data:
+        raise BadRequest("a line break or NUL in a request's field")
+    return data

@@ -197,6 +197,9 @@ class LocalLink:
         self._paused = False
         self._wake(self._resumed)
 
+    def give_back(self) -> None:
+        """There is nothing to give back."""
+
     def abandon(self, sink: Sink) -> None:
         """The app is cancelled: its client has gone."""
         if self._sink is not sink:

@@ -63,6 +63,9 @@ class Link(Protocol):
 
     def resume_reading(self) -> None: ...
 
+    def give_back(self) -> None:
+        """Nothing was sent, and nothing will be."""
+
     def abandon(self, sink: Sink) -> None:
         """Drop the exchange of `sink`, unless it is over: the target learns that nobody waits any more. The sink is not
         called after this."""

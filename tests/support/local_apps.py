@@ -95,7 +95,7 @@ class Probe:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         try:
             for _ in range(4096):
-                await asyncio.wait_for(send({"type": "http.response.body", "body": CHUNK, "more_body": True}), 1.0)
+                await asyncio.wait_for(send({"type": "http.response.body", "body": CHUNK, "more_body": True}), 0.5)
                 self.sent += len(CHUNK)
         except TimeoutError:
             self.event("stalled").set()

@@ -59,15 +59,16 @@ def wait_until_refused(port: int) -> None:
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)], ids=["TERM", "INT", "2 workers"]
 )
-def test_a_request_in_flight_is_answered_and_new_connections_are_refused(
+def test_a_request_in_flight_is_answered_and_idle_and_new_connections_are_closed(
     tmp_path: Path, number: signal.Signals, workers: int
 ):
     with origin(wait_then_answer) as server, running("gateway", "run", "-c", config(tmp_path, server.url, workers)) as process:
         port = process.port()
-        with connected(port) as client:
+        with connected(port) as client, connected(port) as idle:
             client.request("/")
             server.wait("asked")
             process.kill(number)
+            assert idle.closed()
             wait_until_refused(port)
             server.event("answer").set()
             answer = client.read()
@@ -86,15 +87,6 @@ def test_an_answer_that_has_begun_is_finished(tmp_path: Path):
             wait_until_refused(process.port())
             server.event("answer").set()
             assert client.read().body == b"halfhalf"
-        assert process.ended() == 0
-
-
-def test_idle_connections_are_closed_at_once(tmp_path: Path):
-    with origin() as server, running("gateway", "run", "-c", config(tmp_path, server.url)) as process:
-        with connected(process.port()) as client:
-            assert client.get("/").status == 200
-            process.kill()
-            assert client.closed()
         assert process.ended() == 0
 
 

@@ -32,16 +32,9 @@ def example(name: str, *options: str, **variables: str) -> Iterator[tuple[Runnin
 
 
 @pytest.mark.parametrize("name", ["mounted_in_starlette", "mounted_in_fastapi"])
-def test_the_mounted_gateway_forwards_http(name: str):
-    with origin(respond(200, b"from the upstream")) as server, example(name, UPSTREAM=server.url) as (_, port):
-        answer = get(port, "/api/things/1?x=2")
-    assert answer.body == b"from the upstream"
-    assert server.requests[0].target == b"/things/1?x=2"
-
-
-@pytest.mark.parametrize("name", ["mounted_in_starlette", "mounted_in_fastapi"])
-def test_the_mounted_gateway_forwards_websockets(name: str):
+def test_the_mounted_gateway_forwards_http_and_websockets(name: str):
     with websocket_target() as target, example(name, UPSTREAM=target.url) as (_, port):
+        assert get(port, "/api/things/1?x=2").status == 426  # the target speaks nothing but WebSocket
         with opened(port, "/api/live") as client:
             client.send("hello")
             assert client.recv(PATIENCE) == "hello"
@@ -50,18 +43,23 @@ def test_the_mounted_gateway_forwards_websockets(name: str):
 
 
 def test_the_routes_of_the_starlette_app_work_beside_it():
-    with example("mounted_in_starlette") as (_, port):
-        assert get(port, "/").body == b"the app's own page"
-        assert get(port, "/nowhere").status == 404
+    with origin(respond(200, b"from the upstream")) as server:
+        with example("mounted_in_starlette", UPSTREAM=server.url) as (_, port):
+            assert get(port, "/").body == b"the app's own page"
+            assert get(port, "/nowhere").status == 404
+            assert get(port, "/api/things/1?x=2").body == b"from the upstream"
+    assert server.requests[0].target == b"/things/1?x=2"
 
 
 def test_the_routes_of_the_fastapi_app_work_beside_it():
-    with example("mounted_in_fastapi") as (_, port):
-        assert json.loads(get(port, "/hello").body) == {"greeting": "hello"}
-        assert get(port, "/api/private/x").status == 403
-        with opened(port, "/echo") as client:
-            client.send("hello")
-            assert client.recv(PATIENCE) == "hello"
+    with origin(respond(200, b"from the upstream")) as server:
+        with example("mounted_in_fastapi", UPSTREAM=server.url) as (_, port):
+            assert json.loads(get(port, "/hello").body) == {"greeting": "hello"}
+            assert get(port, "/api/private/x").status == 403
+            assert get(port, "/api/things").body == b"from the upstream"
+            with opened(port, "/echo") as client:
+                client.send("hello")
+                assert client.recv(PATIENCE) == "hello"
 
 
 def test_the_allowlist_lets_in_whom_it_names():

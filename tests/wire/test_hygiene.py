@@ -189,3 +189,20 @@ def test_an_early_answer_to_an_upload_that_nobody_reads_gives_its_place_back(ent
         assert client.read().body == b"busy"
         pair.gateway.until(lambda: target.open == 0)
         pair.origin.event("for ever").set()
+
+
+@on_both
+def test_exchanges_that_run_out_of_time_take_no_place_for_good(entrance: Entrance) -> None:
+    """Their time ends at any moment: while they wait for a connection, as they are given one, while it is used."""
+    with in_front(entrance, max_connections=2, timeouts={"total": "12ms"}) as pair, ExitStack() as stack:
+        target = pair.gateway.target()
+        clients = [stack.enter_context(connected(pair.port)) for _ in range(60)]
+        statuses = set()
+        for _ in range(10):
+            for client in clients:
+                client.request()
+            statuses |= {client.read().status for client in clients}
+        assert statuses <= {200, 504}
+        pair.gateway.until(lambda: target.in_flight == 0)
+        pair.gateway.until(lambda: target.open == len(target._idle) == len(target.connections))
+        assert len(target._waiting) == 0

@@ -177,7 +177,7 @@ def test_an_app_that_does_not_read_stops_the_client(entrance: Entrance):
     with gateway(options, entrance) as running, connected(running.port) as client:
         client.request("/deaf", f"Content-Length: {size}", method="POST")
         probe.wait("called")
-        client.sock.settimeout(1.0)
+        client.sock.settimeout(0.5)
         sent = 0
         try:
             while sent < size:

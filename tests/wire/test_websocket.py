@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOREVER = 256 << 20  # bytes that nobody without backpressure would stop before
 IN_FLIGHT = 24 << 20  # bytes that may be on their way through three sockets and our own buffers
-STALLED = 1.0  # seconds without progress that mean that the other side has stopped us
+STALLED = 0.5  # seconds without progress that mean that the other side has stopped us
 
 
 @pytest.fixture(params=ENTRANCES)
@@ -372,7 +372,7 @@ def test_the_clients_close_code_and_reason_reach_the_target(entrance: Entrance):
 
 def test_messages_of_the_client_before_its_close_are_delivered(entrance: Entrance):
     got: list[Any] = []
-    with websocket_target(lambda connection: got.extend(connection)) as target:
+    with websocket_target(got.extend) as target:
         with gateway(forwarding(target.url), entrance) as running, opened(running.port) as client:
             for number in range(200):
                 client.send(str(number))

@@ -225,7 +225,7 @@ def test_a_file_that_is_not_there_is_a_fault_of_its_own(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "routes.toml")
     assert caught.value.faults == [
-        Fault(f"{tmp_path}/routes.toml", 0, 0, "", "cannot be read: No such file or directory", "the file is named by GATEWAY_CONFIG")
+        Fault(f"{tmp_path}/routes.toml", 0, 0, "", "cannot be read: No such file or directory", "-c FILE or GATEWAY_CONFIG names another one")
     ]  # fmt: skip
 
 

@@ -39,3 +39,19 @@ def test_an_answer_to_a_request_without_an_id_makes_one():
     ResponseId(RequestIds("X-Trace")).amend(exchange, head)
     assert head.headers == [(b"x-trace", exchange.request_id)]
     assert len(exchange.request_id) == 32
+
+
+def test_max_forwards_of_options_counts_down_and_ends_here_at_zero():
+    exchange = Exchange(b"OPTIONS", b"*", None, [(b"host", b"a"), (b"max-forwards", b"2")])
+    assert NoConnect().admit(exchange) is None
+    assert exchange.header(b"max-forwards") == b"1"
+    last = NoConnect().admit(Exchange(b"OPTIONS", b"*", None, [(b"max-forwards", b"0")]))
+    assert last is not None
+    assert last.status == 204
+
+
+@pytest.mark.parametrize("value", [b"x", b"-1", b"1.0", b"9" * 10])
+def test_a_malformed_max_forwards_is_left_alone(value):
+    exchange = Exchange(b"OPTIONS", b"*", None, [(b"max-forwards", value)])
+    assert NoConnect().admit(exchange) is None
+    assert exchange.header(b"max-forwards") == value
