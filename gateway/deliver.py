@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.deadlines import Deadlines
-    from gateway.gone import ClientWatch, Watchable
     from gateway.exchange import Exchange, Headers, Reply
+    from gateway.gone import ClientWatch
     from gateway.pipeline import Pipeline
     from gateway.server.stream import Stream
 
@@ -32,8 +32,8 @@ class Delivery:
     """
 
     __slots__ = (
-        "_carries_trailers", "_client_watch", "_exchange", "_held", "_send", "_trailers_announced", "deadlines", "pipeline",
-        "started", "stream",
+        "_carries_trailers", "_exchange", "_held", "_send", "_trailers_announced", "deadlines", "pipeline", "started", "stream",
+        "watch",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +49,7 @@ class Delivery:
     ) -> None:
         self._exchange = exchange
         self._send = send
-        self._client_watch = client_watch
+        self.watch: ClientWatch | Stream = client_watch if stream is None else stream
         self._carries_trailers = carries_trailers
         self._trailers_announced = False
         self._held: tuple[dict[str, Any], list[bytes]] | None = None
@@ -75,19 +75,6 @@ class Delivery:
     def is_gone(self) -> bool:
         """The client has left already, as far as the server tells without being asked."""
         return self.stream is not None and self.stream.is_gone
-
-    def watch(self, trip: Watchable) -> None:
-        """Tell the trip when the client leaves."""
-        if self.stream is not None:
-            self.stream.on_gone = trip.gone
-        else:
-            self._client_watch.begin(trip)
-
-    def unwatch(self, trip: Watchable) -> None:
-        if self.stream is not None:
-            self.stream.on_gone = None
-        else:
-            self._client_watch.end(trip)
 
     def interim(self, status: int, headers: Headers) -> None:
         """Pass a 1xx on, where there is a way to."""

@@ -19,7 +19,7 @@ from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable
 
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
@@ -160,16 +160,18 @@ class Trip:
             target.connect(timeouts.connect, timeouts.pool)
         )
         self._connecting = connecting
-        self._delivery.watch(self)
+        self._delivery.watch.begin(self)
         try:
             link = await connecting
         except asyncio.CancelledError:
+            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+                connecting.result().give_back()  # it came in the very moment that nobody wanted it any more
             if self._has_left:
                 raise ClientGone("while it waited for a connection") from None
             raise
         finally:
             self._connecting = None
-            self._delivery.unwatch(self)
+            self._delivery.watch.end(self)
         return link
 
     async def over(self, link: AnyLink) -> None:
@@ -183,7 +185,7 @@ class Trip:
             raise ClientGone("before its request was sent")
         self._link, self._answer = link, answer
         pump: asyncio.Task[None] | None = None
-        delivery.watch(self)
+        delivery.watch.begin(self)
         try:
             link.send(outgoing(self._exchange, departure), answer)
             if departure.body.length:
@@ -193,7 +195,7 @@ class Trip:
             if answer.rest is None:
                 await self._deliver(head, link, answer)
             else:
-                delivery.unwatch(self)
+                delivery.watch.end(self)
                 await splice(
                     self._exchange, head, answer.rest, cast("Connection", link), delivery, departure.timeouts
                 )
@@ -201,7 +203,7 @@ class Trip:
             link.abandon(answer)
             raise
         finally:
-            delivery.unwatch(self)
+            delivery.watch.end(self)
             if pump is not None and not pump.done():
                 pump.cancel()
                 await asyncio.wait((pump,))
@@ -217,7 +219,7 @@ class Trip:
         await delivery.start(response, trailers=trailers)
         more = True
         while more:
-            data = await answer.next_chunk()
+            data = answer.take() if answer.has_chunk else await answer.next_chunk()
             more = answer.has_more
             if transform is not None:
                 data = transform.feed(data) if more else transform.feed(data) + transform.finish()

@@ -94,15 +94,7 @@ class Gateway:
             return
         body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
         departure = depart(exchange, route, body, snapshot, delivery)
-        total = departure.timeouts.total
-        if total is None:
-            await forward(exchange, departure, delivery)
-            return
-        try:
-            async with asyncio.timeout(total):
-                await forward(exchange, departure, delivery)
-        except TimeoutError:
-            raise TotalTimeout(f"over {total:g} s") from None
+        await within(departure.timeouts.total, forward(exchange, departure, delivery))
 
     # ------------------------------------------------------------ WebSocket, message by message
 
@@ -143,9 +135,22 @@ class Gateway:
             return
         departure = depart(exchange, route, RequestBody(receive, 0, 0, exchange), snapshot, None)
         if departure.upstream.is_local:
-            await serve_local(exchange, departure, handshake, scope, receive)
+            work = serve_local(exchange, departure, handshake, scope, receive)
         else:
-            await relay(exchange, departure, handshake, receive, send)
+            work = relay(exchange, departure, handshake, receive, send)
+        await within(departure.timeouts.total, work)
+
+
+async def within(total: float | None, work: Awaitable[None]) -> None:
+    """Wait for it, `total` seconds at most. Raises TotalTimeout."""
+    if total is None:
+        await work
+        return
+    try:
+        async with asyncio.timeout(total):
+            await work
+    except TimeoutError:
+        raise TotalTimeout(f"over {total:g} s") from None
 
 
 def depart(

@@ -29,7 +29,8 @@ MAX_LENGTH_DIGITS: Final = 18
 MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
 UNFRAMED: Final = frozenset({"2", "3"})
 BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
-WEBSOCKET_SCHEMES: Final = {"ws": b"http", "wss": b"https"}
+SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
+METHODS: Final = {method: method.encode() for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
 def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exchange:
@@ -45,12 +46,14 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
         else:
             inner, mount = raw_path, b""
     client = scope.get("client")
+    method: str = scope.get("method", "GET")
+    scheme: str = scope["scheme"]
     exchange = Exchange(
-        scope["method"].encode("latin-1") if "method" in scope else b"GET",
+        METHODS.get(method) or method.encode("latin-1"),
         inner,
         read_query(scope, stream),
         scope["headers"] if isinstance(scope["headers"], list) else list(scope["headers"]),
-        scheme=WEBSOCKET_SCHEMES.get(scope["scheme"]) or scope["scheme"].encode("latin-1"),
+        scheme=SCHEMES.get(scheme) or scheme.encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
         peer=client[0] if client else "",
         peer_port=client[1] if client else 0,

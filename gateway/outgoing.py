@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import FORWARDING, FORWARDING_TWINS, forwarded_fields
-from gateway.rfc.headers import HOP_BY_HOP, accepts_trailers, end_to_end, nominated_by
+from gateway.rfc.headers import HARMLESS, HOP_BY_HOP, accepts_trailers, end_to_end, nominated, nominated_by
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 VIA: Final = b"1.1 gateway"  # our pseudonym behind the version that a message came by (RFC 9110 section 7.6.3)
 _VIA: Final = (b"via", VIA)
+_VIA_1_0: Final = (b"via", b"1.0 gateway")
 EXPECT: Final = (b"expect", b"100-continue")
 _OURS: Final = HOP_BY_HOP | FORWARDING | FORWARDING_TWINS | {b"host", b"content-length", b"expect", b"via"}
 _NOT_IN_TRAILERS: Final = frozenset(
@@ -91,15 +92,17 @@ def framing(length: int) -> tuple[bytes, bytes]:
 
 def response_headers(head: AnswerHead) -> Headers:
     """The target's fields as they go to the client, before any policy amends them. A new list."""
-    special = head.special
     drop = _RESPONSE_OURS if head.status not in (204, 304) else _BODILESS_OURS
-    via = _VIA
-    if special or not head.minor:
-        drop = drop | nominated_by(special)
-        received = [value for name, value in special if name == b"via"]
-        via = (b"via", _joined_via(received, _via("1.1" if head.minor else "1.0")))
+    via = _VIA if head.minor else _VIA_1_0
+    received: list[bytes] = []
+    for name, value in head.special:
+        if name == b"connection":
+            if value not in HARMLESS:
+                drop = drop | nominated(value)
+        elif name == b"via":
+            received.append(value)
     headers = [pair for pair in head.headers if pair[0] not in drop]
-    headers.append(via)
+    headers.append((b"via", _joined_via(received, via[1])) if received else via)
     return headers
 
 

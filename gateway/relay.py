@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange, Headers
     from gateway.forward import AnyLink, Departure
-    from gateway.upstream.upstream import AnyTarget
     from gateway.pipeline import Pipeline
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection
+    from gateway.upstream.upstream import AnyTarget
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]

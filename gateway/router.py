@@ -214,7 +214,7 @@ class Router:
         table = self._everywhere or self._known.get(exchange.host) or self._table(exchange.host)
         path = exchange.match_path
         allow: frozenset[bytes] = frozenset()
-        for route in table.candidates(path):
+        for _, route in table.candidates(path):
             match = route.match
             captures = match.path.match(path)
             if captures is None:
@@ -246,12 +246,9 @@ class _Table:
     No base is longer than `_longest`, so a request's path is not looked at beyond it, however deep it is.
     """
 
-    __slots__ = ("_below", "_exact", "_few", "_longest")
-
-    FEW: Final = 6  # routes that are walked rather than looked up
+    __slots__ = ("_below", "_exact", "_longest", "_roots")
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._few = tuple(routes) if len(routes) <= self.FEW else None
         self._exact: dict[bytes, list[tuple[int, Route]]] = {}
         self._below: dict[bytes, list[tuple[int, Route]]] = {}
         for order, route in enumerate(routes):
@@ -259,21 +256,21 @@ class _Table:
             place = self._exact if path.is_exact else self._below
             place.setdefault(path.base, []).append((order, route))
         self._longest = max(map(len, self._below), default=0)
+        self._roots = self._below.pop(b"", [])  # "/*" and all patterns without a literal beginning
 
-    def candidates(self, path: bytes) -> Sequence[Route]:
-        """Those whose literal beginning fits, in file order."""
-        if self._few is not None:
-            return self._few
-        found = list(self._exact.get(path, ()))
-        below = self._below.get
-        end = len(path) if len(path) <= self._longest else path.rfind(b"/", 0, self._longest + 1)
-        while end > 0:
-            if at := below(path[:end]):
-                found += at
-            end = path.rfind(b"/", 0, end)
-        found += below(b"", ())
-        found.sort(key=_order)
-        return [route for _, route in found]
+    def candidates(self, path: bytes) -> Sequence[tuple[int, Route]]:
+        """Those whose literal beginning fits, in file order; not to be changed by the caller."""
+        found = self._exact.get(path)
+        below = self._below
+        if below:
+            end = len(path) if len(path) <= self._longest else path.rfind(b"/", 0, self._longest + 1)
+            while end > 0:
+                if at := below.get(path[:end]):
+                    found = at if found is None else [*found, *at]
+                end = path.rfind(b"/", 0, end)
+        if found is None:
+            return self._roots
+        return sorted([*found, *self._roots], key=_order)
 
 
 def _order(entry: tuple[int, Route]) -> int:

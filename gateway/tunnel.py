@@ -53,7 +53,7 @@ async def splice(
 class Tunnel:
     """Both ends, and the deadline for silence."""
 
-    __slots__ = ("_deadlines", "_seen", "_timeouts", "_unsent", "bucket", "client", "closed", "deadline", "target")
+    __slots__ = ("_deadlines", "_over", "_seen", "_timeouts", "_unsent", "bucket", "client", "closed", "deadline", "target")
 
     def __init__(
         self, client: asyncio.Transport, target: asyncio.Transport, deadlines: Deadlines, timeouts: Timeouts
@@ -67,6 +67,7 @@ class Tunnel:
         self._timeouts = timeouts
         self._seen = -1
         self._unsent = 0
+        self._over = False
 
     def start(self, from_client: bytes, from_target: bytes) -> None:
         for end, early in ((self.client, from_client), (self.target, from_target)):
@@ -82,7 +83,7 @@ class Tunnel:
 
     def expired(self, now: float) -> None:
         """Close when nothing has come since the last look, and drop what nobody takes after that."""
-        if self.closed.done():
+        if self._over:
             self._flush(now)
             return
         seen = self.client.bytes_received + self.target.bytes_received
@@ -94,9 +95,11 @@ class Tunnel:
 
     def close(self) -> None:
         """Flush and close both sides."""
-        if self.closed.done():
+        if self._over:
             return
-        self.closed.set_result(None)
+        self._over = True
+        if not self.closed.done():  # cancelled with whoever awaits it
+            self.closed.set_result(None)
         self.deadline = NEVER
         for end in (self.client, self.target):
             end.transport.close()

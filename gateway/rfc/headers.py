@@ -20,7 +20,8 @@ SPECIAL: Final = HOP_BY_HOP | FORWARDING | {
 }  # fmt: skip
 # A sender cannot take these away by naming them in Connection: they frame or address the message.
 _NOT_NOMINATED: Final = frozenset({b"content-length", b"host"})
-_HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade", b"Upgrade"})
+# Values of Connection that name no field that is not gone already.
+HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade", b"Upgrade"})
 
 
 def end_to_end(headers: list[Pair], drop: frozenset[bytes] = HOP_BY_HOP) -> list[Pair]:
@@ -34,7 +35,7 @@ def nominated_by(headers: list[Pair]) -> frozenset[bytes]:
     """The names of the fields that the Connection lines among these name."""
     names: frozenset[bytes] = frozenset()
     for name, value in headers:
-        if name == b"connection" and value not in _HARMLESS:
+        if name == b"connection" and value not in HARMLESS:
             names |= nominated(value)
     return names
 

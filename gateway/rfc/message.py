@@ -73,7 +73,12 @@ def read_fields(lines: list[bytes]) -> list[Pair]:
     return [known(line) or _learn(line) for line in lines]
 
 
+_USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
+
+
 def _options(value: bytes) -> list[bytes]:
+    if value in _USUAL_OPTIONS:
+        return _USUAL_OPTIONS[value]
     return [option.strip(b" \t") for option in value.lower().split(b",")]
 
 
@@ -202,7 +207,7 @@ def _check_target(head: RequestHead, hosts: int) -> None:
     head.headers = [(b"host", head.host), *(pair for pair in head.headers if pair[0] != b"host")]
 
 
-ABOUT_CONNECTION: Final = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"via"})
+SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
@@ -210,7 +215,7 @@ UNTIL_CLOSE: Final = -2
 class AnswerHead:
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
-    special: the fields among `headers` that are about the connection, and Via.
+    special: the fields among `headers` that are about framing and connection, and Via.
     """
 
     __slots__ = ("headers", "keep_alive", "length", "minor", "special", "status")
@@ -219,7 +224,7 @@ class AnswerHead:
         self.status = status
         self.minor = minor
         self.headers = headers
-        self.special = [pair for pair in headers if pair[0] in ABOUT_CONNECTION]
+        self.special = [pair for pair in headers if pair[0] in SPECIAL]
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
 
@@ -244,11 +249,8 @@ def _frame(head: AnswerHead, method: bytes) -> None:
     coding = b""
     options: list[bytes] = []
     repeated = False
-    meanings = MEANINGS.get
-    for name, value in head.headers:
-        meaning = meanings(name)
-        if meaning is None:
-            continue
+    for name, value in head.special:
+        meaning = MEANINGS.get(name)
         if meaning == LENGTH:
             if _LENGTH(value) is None or (length >= 0 and length != int(value)):
                 raise BadResponse("invalid Content-Length")

@@ -13,9 +13,8 @@ from urllib.parse import unquote
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway.exchange import Headers
+    from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead
     from gateway.server.protocol import GatewayProtocol
 
@@ -43,14 +42,14 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "head", "keep_alive", "on_gone", "started",
+        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "_watched", "head", "keep_alive", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:
         self._protocol = protocol
         self.head = head
         self.keep_alive = head.keep_alive
-        self.on_gone: Callable[[], None] | None = None
+        self._watched: Watchable | None = None
         self.started = False
         self._finished = False
         self._disconnected = False
@@ -90,9 +89,9 @@ class Cycle:
             return
         self._disconnected = True
         self._wake()
-        if self.on_gone is not None:
-            gone, self.on_gone = self.on_gone, None
-            gone()
+        if self._watched is not None:
+            watched, self._watched = self._watched, None
+            watched.gone()
 
     @property
     def is_gone(self) -> bool:
@@ -305,11 +304,17 @@ class Cycle:
 
     def _finish(self) -> None:
         self._finished = True
-        self.on_gone = None
+        self._watched = None
         self._wake()
         self._protocol.answered(self)
 
     # ------------------------------------------------------------ the stream extension
+
+    def begin(self, exchange: Watchable) -> None:
+        self._watched = exchange
+
+    def end(self, exchange: Watchable) -> None:
+        self._watched = None
 
     def interim(self, status: int, headers: Headers) -> None:
         if self.started or self._disconnected or self.head.minor == 0:
@@ -325,7 +330,7 @@ class Cycle:
         if self._finished or self._disconnected:
             return
         self._finished = True
-        self.on_gone = None
+        self._watched = None
         self._send_pending()
         transport = self._protocol.transport
         self._protocol.give_up()
@@ -342,7 +347,7 @@ class Cycle:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n")
         self.started = self._finished = True
-        self.on_gone = None
+        self._watched = None
         protocol.give_up()
         protocol.transport.write(b"".join(lines))
         return protocol.transport, protocol.take_buffer()
@@ -351,7 +356,7 @@ class Cycle:
         """As uvicorn's own classes do: the request is written again for the WebSocket protocol class."""
         protocol = self._protocol
         self.started = self._finished = True
-        self.on_gone = None
+        self._watched = None
         head = self.head
         lines = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
         for name, value in head.headers:

@@ -129,7 +129,7 @@ class ContextFactory:
         self._config = config
 
     def __call__(self, _settings: object, _default: object) -> ssl.SSLContext:
-        from gateway.server.tls import ServerTlsOptions, server_context  # who serves plain HTTP need not load cryptography
+        from gateway.server.tls import ServerTlsOptions, server_context  # noqa: PLC0415  # plain HTTP needs no cryptography
 
         config = self._config or load(os.environ[CONFIG_VARIABLE])
         tls = config.server.tls

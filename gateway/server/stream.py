@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
-
     from gateway.exchange import Headers
+    from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead
 
 STREAM: Final = "gateway.stream"
 
 
 class Stream(Protocol):
-    """One request on its connection. `head` is the parsed request; its checks need not be made again.
-
-    on_gone: called once when the client leaves before its answer is whole; None when nobody cares.
-    """
+    """One request on its connection. `head` is the parsed request; its checks need not be made again."""
 
     head: RequestHead
-    on_gone: Callable[[], None] | None
 
     @property
     def is_gone(self) -> bool:
-        """The client has left, and `on_gone` will not be called any more."""
+        """The client has left, and nobody will be told any more."""
+
+    def begin(self, exchange: Watchable) -> None:
+        """Tell the exchange, once, when the client leaves before its answer is whole."""
+
+    def end(self, exchange: Watchable) -> None:
+        """It need not be told any more."""
 
     def interim(self, status: int, headers: Headers) -> None:
         """Send a 1xx, if the client knows them and its answer has not begun."""

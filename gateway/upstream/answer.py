@@ -49,7 +49,10 @@ class Answer:
     async def wait_head(self) -> AnswerHead:
         """The final answer's head, or the 101. Raises the GatewayError that came instead."""
         while self._head is None:
-            await self._wait()
+            if self._error is not None:
+                raise self._error
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         return self._head
 
     async def next_chunk(self) -> bytes:
@@ -57,7 +60,14 @@ class Answer:
         while not self._chunks:
             if self.ended:
                 return b""
-            await self._wait()
+            if self._error is not None:
+                raise self._error
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self.take()
+
+    def take(self) -> bytes:
+        """`next_chunk` for an answer that `has_chunk`."""
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -82,15 +92,6 @@ class Answer:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
-    async def _wait(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     # ------------------------------------------------------------ the sink
 
     def interim(self, status: int, headers: Headers) -> None:
@@ -100,6 +101,15 @@ class Answer:
     def head(self, head: AnswerHead) -> None:
         self._head = head
         self._wake()
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        self._head = head
+        if body:
+            self._chunks.append(body)
+        self.ended = True
+        self._wake()
+        if self._room is not None:
+            self.writable()
 
     def data(self, chunk: bytes) -> None:
         self._chunks.append(chunk)

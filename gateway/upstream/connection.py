@@ -173,10 +173,10 @@ class Connection(asyncio.Protocol):
     def _final(self, head: AnswerHead, rest: bytes) -> None:
         self._ends = not head.keep_alive
         length = head.length
-        if length == 0:
-            self._state = _LENGTH
-            self._left = 0
-        elif length > 0:
+        if 0 <= length <= len(rest):
+            self._whole(head, rest)
+            return
+        if length > 0:
             self._state = _LENGTH
             self._left = length
         elif length == CHUNKED:
@@ -189,11 +189,17 @@ class Connection(asyncio.Protocol):
         sink.head(head)
         if self._sink is not sink:  # given up meanwhile
             return
-        if self._state == _LENGTH:
-            if rest or not self._left:
-                self._body(rest)
-        elif rest:
+        if rest:
             self.data_received(rest)
+
+    def _whole(self, head: AnswerHead, rest: bytes) -> None:
+        """Head and body have come at once, as most answers do."""
+        if len(rest) > head.length:  # more than an answer
+            self._ends = True
+            rest = rest[: head.length]
+        sink = cast("Sink", self._sink)
+        self._free()
+        sink.whole(head, rest)
 
     def _body(self, data: bytes) -> None:
         self._left -= len(data)
@@ -229,6 +235,10 @@ class Connection(asyncio.Protocol):
             sink.data(last)
             if self._sink is not sink:
                 return
+        self._free()
+        sink.end(chunks.trailers if chunks is not None else [])
+
+    def _free(self) -> None:
         self._sink = None
         self._chunks = None
         self._state = _IDLE
@@ -241,7 +251,6 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self.target.release(self)
-        sink.end(chunks.trailers if chunks is not None else [])
 
     # ------------------------------------------------------------ flow control and deadlines
 

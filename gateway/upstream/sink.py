@@ -1,9 +1,10 @@
 """Who takes a target's answer: the interface between a connection and the way back to the client.
 
-A connection calls its sink from the event loop's callbacks, in this order, and never again after `end`, `failed` or
-`switched`:
+A connection calls its sink from the event loop's callbacks, in this order, and never again after `end`, `whole`,
+`failed` or `switched`:
 
     interim*  head  data*  end            or `failed` at any point, or `switched` after a 101 that was asked for
+    interim*  whole                       where head and body came at once
 
 A sink that cannot take more calls `connection.pause_reading()`, and `resume_reading()` later.
 """
@@ -25,6 +26,9 @@ class Sink(Protocol):
 
     def head(self, head: AnswerHead) -> None:
         """The final answer's head; `head.headers` still holds its hop-by-hop fields."""
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        """The final answer at once: `head`, `data` and `end` in one."""
 
     def data(self, chunk: bytes) -> None:
         """Body bytes, decoded from the chunked coding."""

@@ -200,7 +200,7 @@ def test_a_storm_of_cancelled_tasks_takes_no_place_of_the_httpx_client(entrance:
         assert pair.gateway.run(storm()) == [200] * 2 * PLACES
         pair.gateway.until(lambda: target.open == len(target._idle) <= PLACES)
         assert len(target._waiting) == 0
-        assert httpx.codes.OK == get(pair.port, "/through/the/gateway").status
+        assert get(pair.port, "/through/the/gateway").status == httpx.codes.OK
 
 
 @on_both

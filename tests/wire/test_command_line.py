@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import trustme
-from support.client import get
-from support.origin import nobody, origin, respond
-from support.process import finished, free_port, refuses, running
-from support.websocket import opened, websocket_target
 
 from gateway.cli import main
+from support.client import get
+from support.origin import origin, respond
+from support.process import finished, free_port, refuses, running
+from support.websocket import opened, websocket_target
 
 if TYPE_CHECKING:
     from pathlib import Path

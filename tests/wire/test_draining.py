@@ -7,18 +7,20 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+
 from support.client import connected
 from support.origin import origin
 from support.process import free_port, refuses, running
 from support.websocket import opened, websocket_target
-from websockets.exceptions import ConnectionClosed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from websockets.sync.server import ServerConnection
+
     from support.origin import Visit
     from support.process import Running
-    from websockets.sync.server import ServerConnection
 
 PATIENCE = 20.0
 

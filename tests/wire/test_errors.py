@@ -18,6 +18,7 @@ from support.serving import Pair, forwarding, gateway, in_front, on_both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.serving import Entrance
 
@@ -76,6 +77,22 @@ def test_a_certificate_that_is_not_trusted_is_502(entrance: Entrance) -> None:
         assert_error(get(front.port), 502, "tls_certificate_error", "verify", "issuer")
         assert not server.requests
         front.until(lambda: front.target().open == 0)
+
+
+@on_both
+def test_a_certificate_of_an_authority_that_is_named_is_trusted(entrance: Entrance, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = trustme.CA()
+    authority.issue_cert("inside.example").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = {"ca": str(tmp_path / "ca.pem")}
+    with origin(tls=context) as server:
+        named = forwarding(server.url, tls={**tls, "server_name": "inside.example"})
+        with gateway(named, entrance) as front, connected(front.port) as client:
+            assert [client.get().body for _ in range(3)] == [b"ok"] * 3
+        assert {request.connection for request in server.requests} == {1}
+        with gateway(forwarding(server.url, tls=tls), entrance) as front:
+            assert_error(get(front.port), 502, "tls_certificate_error")
 
 
 @on_both

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.client import get
 from support.origin import origin, respond
 from support.process import ROOT, Running, running

@@ -9,7 +9,7 @@ import pytest
 
 from support.client import Answer, connected, get
 from support.origin import Step, Visit, origin, raw, respond
-from support.serving import Pair, gateway, on_both
+from support.serving import Pair, gateway, in_front, on_both
 
 if TYPE_CHECKING:
     from support.serving import Entrance
@@ -260,3 +260,32 @@ def test_the_reason_of_an_origin_may_be_missing_or_empty(plain: Pair) -> None:
     for line in (b"HTTP/1.1 200", b"HTTP/1.1 200 ", b"HTTP/1.1 200 \xe9t\xe9"):
         answer, _ = plain.ask(step=raw(line + b"\r\ncontent-length: 1\r\n\r\na"))
         assert (answer.status, answer.body) == (200, b"a")
+
+
+def test_an_answers_head_of_many_kilobytes_is_passed_on(plain: Pair) -> None:
+    fields = [f"X-Large: {number}-{'a' * 4000}" for number in range(15)]
+    answer, _ = plain.ask(step=respond(200, b"ok", *fields))
+    assert [value[:3] for value in answer.all("x-large")] == [f"{number}-a"[:3].encode() for number in range(15)]
+    assert answer.body == b"ok"
+
+
+@on_both
+def test_fields_are_edited_both_ways(entrance: Entrance) -> None:
+    edits = {
+        "request_headers": {"set": {"X-Set": "{client_ip}", "Authorization": "Basic eA=="}, "add": {"X-Add": "2"}, "remove": ["Cookie"]},
+        "response_headers": {"set": {"Server": "gateway"}, "add": {"X-Route": "{route}"}, "remove": ["X-Powered-By"]},
+    }
+    with in_front(entrance, **edits) as pair:
+        step = respond(200, b"", "Server: origin", "X-Powered-By: cgi", "X-Powered-By: perl")
+        answer, received = pair.ask("/", "X-Set: 9", "X-Add: 1", "Cookie: a=1", "authorization: Bearer x", step=step)
+    assert (received.all("x-set"), received.all("x-add"), received.all("cookie")) == ([b"127.0.0.1"], [b"1", b"2"], [])
+    assert received.all("authorization") == [b"Basic eA=="]
+    assert (answer.all("server"), answer.all("x-route"), answer.all("x-powered-by")) == ([b"gateway"], [b"all"], [])
+
+
+@on_both
+def test_who_may_not_come_in_goes_no_further(entrance: Entrance) -> None:
+    with in_front(entrance, access={"deny": ["127.0.0.0/8"]}) as pair:
+        answer = get(pair.port)
+        assert (answer.status, answer.get("proxy-status")) == (403, b"gateway; error=http_request_denied")
+        assert not pair.origin.requests

@@ -185,7 +185,20 @@ def test_chunks_that_are_none_end_the_connection(plain: Pair, chunks: bytes) -> 
 
 def test_what_follows_a_refused_request_is_not_read_as_another(plain: Pair) -> None:
     with connected(plain.port) as client:
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED)
+        client.send(b"POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED)
         assert client.read().status == 400
         assert client.closed()
-    assert not plain.origin.requests
+    assert not {b"/two", b"/smuggled"} & {request.target for request in plain.origin.requests}
+
+
+def test_more_clients_than_are_allowed_are_told_so() -> None:
+    """Under another server that is its own to limit."""
+    with in_front("http1", server={"limits": {"max_connections": 2}}) as pair:
+        with connected(pair.port) as first, connected(pair.port) as second:
+            assert first.get().status == second.get().status == 200
+            with connected(pair.port) as third:
+                assert third.read().status == 503
+                assert third.closed()
+            assert first.get().status == 200
+        pair.gateway.until(lambda: not pair.gateway.server.server_state.connections)
+        assert get(pair.port).status == 200

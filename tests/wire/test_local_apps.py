@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from support.client import connected, get
 from support.local_apps import CHUNK, probe
 from support.serving import ENTRANCES, PATIENCE, forwarding, gateway
 from support.websocket import opened
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,22 +19,23 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
+
+from gateway.app import GatewayApp, create_app
+from gateway.config import Config, ConfigError
 from support.client import connected, get
 from support.local_apps import probe
 from support.origin import origin, respond
 from support.serving import PATIENCE, served
 from support.websocket import opened, websocket_target
 
-from gateway.app import GatewayApp, create_app
-from gateway.config import Config, ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from starlette.requests import Request
-    from support.origin import Visit
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from support.origin import Visit
 
 PROBE = "asgi://support.local_apps:probe"
 SERVERS: dict[str, dict[str, Any]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +60,6 @@ def test_events_may_be_silent_for_longer_than_other_answers(entrance: Entrance) 
     async def step(visit: Visit) -> None:
         await visit.send(CHUNKED + b"content-type: text/event-stream\r\n\r\n1\r\na\r\n")
         if b"/quiet" in visit.request.target:
-            import asyncio
-
             await asyncio.sleep(0.3)  # the silence itself is what is tested
             await visit.send(b"1\r\nb\r\n0\r\n\r\n")
 
@@ -287,3 +287,17 @@ def test_an_answer_is_delivered_whole_to_a_client_that_reads_late(plain: Pair) -
         answer = client.read()
         assert (answer.complete, answer.body == body) == (True, True)
         assert client.get().body == b"next"
+
+
+@on_both
+def test_a_client_that_reads_late_is_not_the_origins_fault(entrance: Entrance) -> None:
+    """The clock for the origin's silence stands still while it is the client who is waited for."""
+    body = bytes(16 << 20)
+    step = raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+    with in_front(entrance, step, timeouts={"read": "100ms", "first_byte": "100ms"}) as pair, connected(pair.port) as client:
+        narrow(client)
+        client.request()
+        pair.gateway.until(lambda: any(link._read_paused for link in pair.gateway.target().connections))
+        time.sleep(0.4)  # the lateness itself is what is tested
+        answer = client.read()
+        assert (answer.complete, len(answer.body)) == (True, len(body))

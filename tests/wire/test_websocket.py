@@ -446,6 +446,24 @@ def test_a_silent_tunnel_is_closed_after_stream_idle(entrance: Entrance):
             assert ended.wait(PATIENCE)
 
 
+def test_the_total_timeout_bounds_a_websocket_too(entrance: Entrance):
+    with websocket_target() as target:
+        options = forwarding(target.url, timeouts={"total": 0.5})
+        with gateway(options, entrance) as running, opened(running.port) as client:
+            client.send("hello")
+            assert client.recv(PATIENCE) == "hello"
+            assert closing_of(client)[0] in (1006, 1011)
+
+
+def test_the_total_timeout_bounds_a_handshake(entrance: Entrance):
+    async def silent(visit: Visit) -> None:
+        await visit.closed()
+
+    with origin(silent) as server:
+        response = refused(entrance, forwarding(server.url, timeouts={"total": 0.3}))
+    assert response.status_code == 504
+
+
 def test_a_tunnel_that_is_used_outlives_stream_idle(entrance: Entrance):
     with websocket_target() as target:
         options = forwarding(target.url, timeouts={"stream_idle": 0.4})
