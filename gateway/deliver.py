@@ -81,32 +81,38 @@ class Delivery:
         if self.stream is not None:
             self.stream.interim(status, end_to_end(headers))
 
-    async def start(self, head: ResponseHead, *, trailers: bool = False) -> None:
+    def start(self, head: ResponseHead, *, trailers: bool = False) -> Awaitable[None]:
+        """Await it: the head goes out."""
         self._held = None  # of an answer that failed before it was sent
-        self._exchange.status = head.status
+        exchange = self._exchange
+        exchange.status = head.status
         message: dict[str, Any] = {"type": "http.response.start", "status": head.status, "headers": head.headers}
         if trailers and self._carries_trailers:
             self._trailers_announced = True
             message["trailers"] = True
-        if self.stream is None and self._exchange.http_version == "1.0" and head.header(b"content-length") is None:
+        if exchange.http_version == "1.0" and self.stream is None and head.header(b"content-length") is None:
             self._held = (message, [])
-            return
+            return _nothing()
         self.started = True
-        await self._send(message)
+        return self._send(message)
 
-    async def chunk(self, data: bytes, *, more: bool) -> None:
+    def chunk(self, data: bytes, *, more: bool) -> Awaitable[None]:
+        """Await it: a piece of the body goes out."""
         self._exchange.bytes_out += len(data)
         if self._held is not None:
-            start, chunks = self._held
-            chunks.append(data)
-            if more and sum(map(len, chunks)) < HELD_LIMIT:
-                return
-            self._held = None
-            data = b"".join(chunks)
-            if not more and self._exchange.method != b"HEAD" and start["status"] not in (204, 304):
-                start["headers"].append((b"content-length", b"%d" % len(data)))
-            self.started = True
-            await self._send(start)
+            return self._hold(*self._held, data, more=more)
+        return self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _hold(self, start: dict[str, Any], chunks: list[bytes], data: bytes, *, more: bool) -> None:
+        chunks.append(data)
+        if more and sum(map(len, chunks)) < HELD_LIMIT:
+            return
+        self._held = None
+        data = b"".join(chunks)
+        if not more and self._exchange.method != b"HEAD" and start["status"] not in (204, 304):
+            start["headers"].append((b"content-length", b"%d" % len(data)))
+        self.started = True
+        await self._send(start)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def end(self, trailers: Headers) -> None:
@@ -119,6 +125,10 @@ class Delivery:
         returns without its last chunk."""
         if self.stream is not None:
             self.stream.abort()
+
+
+async def _nothing() -> None:
+    """Sent later."""
 
 
 def reply_head(reply: Reply) -> ResponseHead:

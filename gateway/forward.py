@@ -190,7 +190,9 @@ class Trip:
             link.send(outgoing(self._exchange, departure), answer)
             if departure.body.length:
                 pump = asyncio.get_running_loop().create_task(_send_up(departure.body, link, answer, gate))
-            head = await answer.wait_head()
+            while answer.final is None:
+                await answer.news()
+            head = answer.final
             self._exchange.first_byte_at = delivery.deadlines.now()
             if answer.rest is None:
                 await self._deliver(head, link, answer)
@@ -281,12 +283,12 @@ async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate 
         if gate is not None:
             await gate.wait()
         while data := await body.read():
-            if answer.ended:
+            if answer.is_over:
                 return
             link.send_body(data)
             if link.write_paused:
                 await answer.room()
-        if not answer.ended:
+        if not answer.is_over:
             link.end_body()
     except GatewayError as exc:
         link.abandon(answer)

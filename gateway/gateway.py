@@ -64,7 +64,26 @@ class Gateway:
             carries_trailers="http.response.trailers" in extensions,
         )  # fmt: skip
         try:
-            await self._serve(exchange, receive, delivery, snapshot)
+            snapshot.identify(exchange)
+            if stream is None:
+                screen(exchange, snapshot.server_settings)
+            route = snapshot.route(exchange)
+            if exchange.websocket and stream is not None and route.is_local:
+                stream.hand_over()
+                return
+            delivery.pipeline = pipeline = route.pipeline
+            reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
+            if reply is None:
+                body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
+                departure = depart(exchange, route, body, snapshot, delivery)
+                if departure.timeouts.total is None:
+                    await forward(exchange, departure, delivery)
+                else:
+                    await within(departure.timeouts.total, forward(exchange, departure, delivery))
+            elif reply.error is not None and not reply.body:
+                await fail(exchange, reply.error, delivery)
+            else:
+                await delivery.reply(reply)
         except GatewayError as error:
             await fail(exchange, error, delivery)
         except asyncio.CancelledError:
@@ -76,25 +95,6 @@ class Gateway:
             await fail(exchange, exchange.error, delivery)
         finally:
             delivery.pipeline.finish(exchange)
-
-    async def _serve(self, exchange: Exchange, receive: Receive, delivery: Delivery, snapshot: Snapshot) -> None:
-        snapshot.identify(exchange)
-        if delivery.stream is None:
-            screen(exchange, snapshot.server_settings)
-        route = snapshot.route(exchange)
-        if exchange.websocket and delivery.stream is not None and route.shares and route.shares[0].upstream.is_local:
-            delivery.stream.hand_over()
-            return
-        delivery.pipeline = pipeline = route.pipeline
-        reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
-        if reply is not None:
-            if reply.error is not None and not reply.body:
-                raise reply.error
-            await delivery.reply(reply)
-            return
-        body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
-        departure = depart(exchange, route, body, snapshot, delivery)
-        await within(departure.timeouts.total, forward(exchange, departure, delivery))
 
     # ------------------------------------------------------------ WebSocket, message by message
 

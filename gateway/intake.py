@@ -97,13 +97,13 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
 
 
 def check_host(exchange: Exchange) -> None:
-    hosts = exchange.special_values(b"host")
-    if len(hosts) > 1 or (not hosts and exchange.http_version == "1.1"):
-        raise BadRequest("not exactly one Host")
-    if hosts:
-        if not valid_host(hosts[0]):
+    hosts = exchange.special if exchange.is_plain else [pair for pair in exchange.special if pair[0] == b"host"]
+    if len(hosts) == 1:
+        exchange.host = hosts[0][1]
+        if not valid_host(exchange.host):
             raise BadRequest("invalid Host")
-        exchange.host = hosts[0]
+    elif hosts or exchange.http_version == "1.1":
+        raise BadRequest("not exactly one Host")
 
 
 def check_framing(exchange: Exchange) -> None:

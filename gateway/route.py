@@ -56,6 +56,11 @@ class Route:
         self.max_body = max_body
         self._split = RoundRobin(self.shares) if len(self.shares) > 1 else None
 
+    @property
+    def is_local(self) -> bool:
+        """It forwards to apps of this process."""
+        return bool(self.shares) and self.shares[0].upstream.is_local
+
     def choose(self) -> Share:
         """The upstream of this request, and its timeouts; shares follow their weights."""
         if self._split is None:

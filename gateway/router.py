@@ -8,13 +8,14 @@ follows the depth of the path and not the number of routes. Within what the inde
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from gateway.rfc.uri import host_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gateway.exchange import Exchange
     from gateway.route import Route
@@ -180,12 +181,8 @@ def _parameters(query: bytes) -> dict[bytes, list[bytes]]:
     return found
 
 
-class Found(NamedTuple):
-    route: Route
-    captures: Captures
-
-
-class Rejected(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rejected:
     """A route takes this host and path, but not the method. allow: the methods that one would."""
 
     allow: frozenset[bytes]
@@ -210,7 +207,7 @@ class Router:
         self._tables: dict[tuple[bytes, ...], _Table] = {}
         self._known: dict[bytes, _Table] = {}
 
-    def find(self, exchange: Exchange) -> Found | Rejected | None:
+    def find(self, exchange: Exchange) -> tuple[Route, Captures] | Rejected | None:
         table = self._everywhere or self._known.get(exchange.host) or self._table(exchange.host)
         path = exchange.match_path
         allow: frozenset[bytes] = frozenset()
@@ -220,12 +217,12 @@ class Router:
             if captures is None:
                 continue
             if match.is_plain:
-                return Found(route, captures)
+                return route, captures
             if match.methods and exchange.method not in match.methods:
                 if match.takes_request(exchange):
                     allow |= match.methods
             elif match.takes_request(exchange):
-                return Found(route, captures)
+                return route, captures
         return Rejected(allow) if allow else None
 
     def _table(self, authority: bytes) -> _Table:

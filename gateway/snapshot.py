@@ -99,9 +99,10 @@ class Snapshot:
             raise NoRoute(f"no route for {exchange.host!r} {exchange.match_path!r}")
         if isinstance(found, Rejected):
             raise MethodNotAllowed(b", ".join(sorted(found.allow)).decode())
-        exchange.route = found.route
-        exchange.captures = found.captures if exchange.match_path is exchange.path else quoted(found.captures)
-        return found.route
+        route, captures = found
+        exchange.route = route
+        exchange.captures = captures if exchange.match_path is exchange.path else quoted(captures)
+        return route
 
     def _resolve_client(self, exchange: Exchange) -> None:
         if self._trusted.contains(exchange.peer):

@@ -25,8 +25,10 @@ from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
 Pair = tuple[bytes, bytes]
 
+LENGTH_DIGITS: Final = 18
 MEMO_LINES: Final = 4096
 MEMO_LINE: Final = 160
+MEMO_STATUS_LINES: Final = 64
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
@@ -34,7 +36,6 @@ _FIELD = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
 _USUAL_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (/[^\x00-\x20#\\\x7f]*) HTTP/1\.([01])").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
-_LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 _CODINGS = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
 
 # What a field means to the one who reads the message; all others are only carried.
@@ -70,7 +71,10 @@ def _learn(line: bytes) -> Pair:
 def read_fields(lines: list[bytes]) -> list[Pair]:
     """Field lines without their CRLF as pairs, names in lowercase. Raises MalformedField."""
     known = _memo.get
-    return [known(line) or _learn(line) for line in lines]
+    fields = list(map(known, lines))
+    if None in fields:
+        return [known(line) or _learn(line) for line in lines]
+    return fields  # type: ignore[return-value]  # no None among them
 
 
 _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
@@ -146,7 +150,7 @@ def _interpret(head: RequestHead) -> None:
             head.host = value
         elif meaning == LENGTH:
             lengths += 1
-            if _LENGTH(value) is None:
+            if not value.isdigit() or len(value) > LENGTH_DIGITS:
                 raise BadRequest("invalid Content-Length")
             head.length = int(value)
         elif meaning == CODING:
@@ -232,15 +236,30 @@ class AnswerHead:
 def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     """The head of a response to `method`, without its empty line. Raises BadResponse."""
     lines = block.split(b"\r\n")
-    matched = _STATUS_LINE(lines.pop(0))
-    if matched is None:
-        raise BadResponse("the answer is not HTTP/1.x")
+    first = lines.pop(0)
+    status, minor = _status_memo.get(first) or _learn_status(first)
     try:
-        head = AnswerHead(int(matched[2]), 1 if matched[1] == b"1" else 0, read_fields(lines))
+        head = AnswerHead(status, minor, read_fields(lines))
     except MalformedField as exc:
         raise BadResponse(f"malformed field line {exc}") from None
     _frame(head, method)
     return head
+
+
+_status_memo: dict[bytes, tuple[int, int]] = {}
+
+
+def _learn_status(line: bytes) -> tuple[int, int]:
+    """Status and minor version of a status line, which is remembered as field lines are."""
+    matched = _STATUS_LINE(line)
+    if matched is None:
+        raise BadResponse("the answer is not HTTP/1.x")
+    read = (int(matched[2]), 1 if matched[1] == b"1" else 0)
+    if len(line) <= MEMO_LINE:
+        if len(_status_memo) >= MEMO_STATUS_LINES:
+            _status_memo.clear()
+        _status_memo[line] = read
+    return read
 
 
 def _frame(head: AnswerHead, method: bytes) -> None:
@@ -252,7 +271,7 @@ def _frame(head: AnswerHead, method: bytes) -> None:
     for name, value in head.special:
         meaning = MEANINGS.get(name)
         if meaning == LENGTH:
-            if _LENGTH(value) is None or (length >= 0 and length != int(value)):
+            if not value.isdigit() or len(value) > LENGTH_DIGITS or (length >= 0 and length != int(value)):
                 raise BadResponse("invalid Content-Length")
             repeated = length >= 0
             length = int(value)

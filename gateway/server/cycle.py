@@ -42,7 +42,8 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "_watched", "head", "keep_alive", "started",
+        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "_watched", "head", "keep_alive",
+        "started",
     )  # fmt: skip
 
     def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+
     from gateway.exchange import Headers
     from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead

@@ -22,18 +22,20 @@ HIGH_WATER: Final = 65536
 class Answer:
     """One task awaits `wait_head`, then `next_chunk` until it is empty; another may await `room` to send a body.
 
+    final: the head of the final answer, or the 101; None before it has come.
+
     on_interim is called at once for every interim answer; the link is the one that the request went out on.
     """
 
     __slots__ = (
-        "_chunks", "_error", "_head", "_link", "_on_interim", "_paused", "_room", "_size", "_waiter", "ended", "rest",
+        "_chunks", "_error", "_link", "_on_interim", "_paused", "_room", "_size", "_waiter", "ended", "final", "rest",
         "trailers",
     )  # fmt: skip
 
     def __init__(self, link: Link, on_interim: Callable[[int, Headers], None] | None = None) -> None:
         self._link = link
         self._on_interim = on_interim
-        self._head: AnswerHead | None = None
+        self.final: AnswerHead | None = None
         self._chunks: list[bytes] = []
         self._size = 0
         self._paused = False
@@ -46,24 +48,28 @@ class Answer:
 
     # ------------------------------------------------------------ awaited
 
+    def news(self) -> asyncio.Future[None]:
+        """Await this while there is no `final`, or while the answer neither `has_chunk` nor has `ended`.
+
+        Raises the GatewayError that came instead.
+        """
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
     async def wait_head(self) -> AnswerHead:
         """The final answer's head, or the 101. Raises the GatewayError that came instead."""
-        while self._head is None:
-            if self._error is not None:
-                raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._head
+        while self.final is None:
+            await self.news()
+        return self.final
 
     async def next_chunk(self) -> bytes:
         """All the body that has come since; empty when there is no more. Raises what cut it off."""
         while not self._chunks:
             if self.ended:
                 return b""
-            if self._error is not None:
-                raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self.news()
         return self.take()
 
     def take(self) -> bytes:
@@ -83,6 +89,11 @@ class Answer:
         return not self.ended or bool(self._chunks)
 
     @property
+    def is_over(self) -> bool:
+        """Whole or failed, so that nothing more is sent for it."""
+        return self.ended or self._error is not None
+
+    @property
     def has_chunk(self) -> bool:
         return bool(self._chunks)
 
@@ -99,11 +110,11 @@ class Answer:
             self._on_interim(status, headers)
 
     def head(self, head: AnswerHead) -> None:
-        self._head = head
+        self.final = head
         self._wake()
 
     def whole(self, head: AnswerHead, body: bytes) -> None:
-        self._head = head
+        self.final = head
         if body:
             self._chunks.append(body)
         self.ended = True
@@ -132,7 +143,7 @@ class Answer:
         self.writable()
 
     def switched(self, head: AnswerHead, rest: bytes) -> None:
-        self._head = head
+        self.final = head
         self.rest = rest
         self._wake()
 

@@ -370,9 +370,7 @@ class Connection(asyncio.Protocol):
 
 def serialize_head(request: Outgoing) -> bytes:
     """The head as it is sent. Raises BadRequest where a line break in a field would make it say more than it should."""
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
-    lines += [b": ".join(pair) for pair in request.headers]
-    lines.append(b"\r\n")
+    lines = [b" ".join((request.method, request.target, b"HTTP/1.1")), *map(b": ".join, request.headers), b"\r\n"]
     data = b"\r\n".join(lines)
     breaks = len(lines)
     if data.count(b"\n") != breaks or data.count(b"\r") != breaks or b"\0" in data:

@@ -83,10 +83,13 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
     started = threading.Event()
     failures: list[BaseException] = []
     loops: list[asyncio.AbstractEventLoop] = []
+    faults: list[dict[str, Any]] = []  # what a callback or a task raised, and nobody took
 
     async def startup(sockets: Any = None) -> None:
         await type(server).startup(server, sockets)
-        loops.append(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: (faults.append(context), loop.default_exception_handler(context)))
+        loops.append(loop)
         started.set()
 
     server.startup = startup  # type: ignore[method-assign]
@@ -110,6 +113,7 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
         thread.join(PATIENCE)
         listener.close()
     assert not thread.is_alive(), "the server did not stop"
+    assert not faults, f"left to the event loop: {faults}"
 
 
 @contextmanager

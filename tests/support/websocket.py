@@ -34,6 +34,17 @@ class WebSocketTarget:
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
         self.seen: list[ServerConnection] = []
+        self._came = threading.Event()
+
+    @property
+    def first(self) -> ServerConnection:
+        """The first connection; a client may know that it is accepted before its handler runs."""
+        assert self._came.wait(PATIENCE), "nobody came"
+        return self.seen[0]
+
+    def come(self, connection: ServerConnection) -> None:
+        self.seen.append(connection)
+        self._came.set()
 
 
 @contextmanager
@@ -42,7 +53,7 @@ def websocket_target(handler: Callable[[ServerConnection], None] | None = None, 
     behave = handler or echo
 
     def handle(connection: ServerConnection) -> None:
-        target.seen.append(connection)
+        target.come(connection)
         behave(connection)
 
     with serve(handle, "127.0.0.1", 0, **{"compression": None, "max_size": None, **options}) as server:

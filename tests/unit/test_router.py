@@ -13,7 +13,6 @@ from gateway.rfc.uri import match_path
 from gateway.route import Route
 from gateway.router import (
     FieldMatch,
-    Found,
     Match,
     PathPattern,
     Rejected,
@@ -42,7 +41,7 @@ def asked(
 
 def found(routes: list[Route], exchange: Exchange) -> str | Rejected | None:
     result = Router(routes).find(exchange)
-    return result.route.name if isinstance(result, Found) else result
+    return result[0].name if isinstance(result, tuple) else result
 
 
 # ---------------------------------------------------------------- paths
@@ -138,9 +137,9 @@ def test_hosts_that_no_route_names_share_one_table():
     router = Router([route(name="a", hosts=["a.example", "*.b.example"]), route(name="any")])
     for number in range(3 * module._HOSTS):
         result = router.find(asked(host=b"h%d.example" % number))
-        assert isinstance(result, Found)
-        assert result.route.name == "any"
-        assert isinstance(router.find(asked(host=b"h%d.b.example" % number)), Found)
+        assert isinstance(result, tuple)
+        assert result[0].name == "any"
+        assert isinstance(router.find(asked(host=b"h%d.b.example" % number)), tuple)
     assert len(router._tables) == 2
     assert len(router._known) <= module._HOSTS
 
@@ -268,9 +267,9 @@ def test_the_index_finds_what_walking_in_file_order_finds(
             allow |= allowed
         result = router.find(asked(path, host, method, headers=[(b"x-a", b"1")] if field else []))
         if expected is not None:
-            assert isinstance(result, Found)
-            assert result.route.name == expected
-            assert result.captures == routes[int(expected)].match.path.match(match_path(path))
+            assert isinstance(result, tuple)
+            assert result[0].name == expected
+            assert result[1] == routes[int(expected)].match.path.match(match_path(path))
         else:
             assert result == (Rejected(frozenset(allow)) if allow else None)
 

@@ -39,8 +39,8 @@ def test_the_mounted_gateway_forwards_http_and_websockets(name: str):
         with opened(port, "/api/live") as client:
             client.send("hello")
             assert client.recv(PATIENCE) == "hello"
-    assert target.seen[0].request is not None
-    assert target.seen[0].request.path == "/live"
+    assert target.first.request is not None
+    assert target.first.request.path == "/live"
 
 
 def test_the_routes_of_the_starlette_app_work_beside_it():

@@ -155,8 +155,8 @@ def test_websockets_go_to_the_gateway_below_the_mount_and_to_the_host_elsewhere(
         with opened(port, "/api/live?x=1") as client:
             client.send("hello")
             assert client.recv(PATIENCE) == "hello"
-    assert target.seen[0].request is not None
-    assert target.seen[0].request.path == "/live?x=1"
+    assert target.first.request is not None
+    assert target.first.request.path == "/live?x=1"
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def test_websockets_go_through(tmp_path: Path, entrance: Entrance):
             for message in ("hello", b"x" * 2_000_000):
                 client.send(message)
                 assert client.recv(PATIENCE) == message
-    assert target.seen[0].request is not None
-    assert target.seen[0].request.headers["X-Forwarded-Proto"] == "https"
+    assert target.first.request is not None
+    assert target.first.request.headers["X-Forwarded-Proto"] == "https"
 
 
 def test_hsts_is_said_over_https_and_not_over_http(tmp_path: Path, entrance: Entrance):

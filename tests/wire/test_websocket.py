@@ -106,7 +106,7 @@ def test_compression_is_negotiated_and_messages_come_back(entrance: Entrance):
             assert client.protocol.extensions, "permessage-deflate was not negotiated"
             client.send(text)
             assert client.recv(PATIENCE) == text
-        extensions = target.seen[0].protocol.extensions
+        extensions = target.first.protocol.extensions
     assert bool(extensions) == (entrance == "http1")  # ASGI hides the frames: there each side has its own
 
 
@@ -161,7 +161,7 @@ def test_the_target_chooses_the_subprotocol(entrance: Entrance):
     with websocket_target(subprotocols=["second"]) as target, gateway(forwarding(target.url), entrance) as running:
         with opened(running.port, subprotocols=["first", "second"]) as client:
             assert client.subprotocol == "second"
-        asked = target.seen[0].request.headers["Sec-WebSocket-Protocol"]  # type: ignore[union-attr]
+        asked = target.first.request.headers["Sec-WebSocket-Protocol"]  # type: ignore[union-attr]
     assert asked.replace(" ", "") == "first,second"
 
 
@@ -181,7 +181,7 @@ def test_the_handshake_carries_path_query_and_fields(entrance: Entrance):
                 assert client.recv(PATIENCE) == "hello"
                 assert client.response is not None
                 assert client.response.headers["Via"] == "1.1 gateway"
-        request = target.seen[0].request
+        request = target.first.request
     assert request is not None
     assert request.path == "/a%2Fb?x=%20&y"
     headers = request.headers
