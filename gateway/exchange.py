@@ -26,8 +26,8 @@ class Exchange:
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
     query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
-    special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once; is_plain: there is none
-        but Host.
+    special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
+    is_plain: there is none but Host.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 

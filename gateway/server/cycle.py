@@ -23,6 +23,11 @@ log = logging.getLogger("gateway.server")
 BODY_HIGH_WATER: Final = 65536  # bytes of a request body that wait for the app
 NOT_THE_APPS: Final = frozenset({b"connection", b"content-length", b"keep-alive", b"transfer-encoding"})
 SAID_ONCE: Final = frozenset({b"date", b"server"})
+ACTED_ON: Final = NOT_THE_APPS | SAID_ONCE
+
+
+ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+METHODS: Final = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
 def _status_line(status: int) -> bytes:
@@ -30,7 +35,7 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase}".encode()
 
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
@@ -42,8 +47,8 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue", "_watched", "head", "keep_alive",
-        "started",
+        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue",
+        "_watched", "head", "keep_alive", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:
@@ -144,9 +149,9 @@ class Cycle:
         root_path = protocol.config.root_path
         return {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": ASGI,
             "http_version": "1.1" if head.minor else "1.0",
-            "method": head.method.decode("latin-1"),
+            "method": METHODS.get(head.method) or head.method.decode("latin-1"),
             "scheme": protocol.scheme,
             "path": root_path + (unquote(text) if "%" in text else text),
             "raw_path": root_path.encode() + path,
@@ -212,14 +217,26 @@ class Cycle:
     def _send_head(self, status: int, headers: Headers, *, trailers: bool) -> None:
         if self.started:
             raise RuntimeError("http.response.start was sent twice")
-        lines, length = self._lines(headers)
-        fields = len(lines) // 4
-        data = b"".join(lines)
-        if has_stray_break(data, fields):
+        shared = self._protocol.shared
+        length = -1
+        stamps = shared.stamps
+        acted_on = [pair for pair in headers if pair[0].lower() in ACTED_ON]
+        for field, value in acted_on:
+            name = field.lower()
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"connection":
+                if b"close" in value.lower():
+                    self.keep_alive = False
+            elif name in SAID_ONCE:
+                stamps = stamps.without(name)
+        if acted_on:
+            headers = [pair for pair in headers if pair[0].lower() not in NOT_THE_APPS]
+        fields = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers), b""])
+        if has_stray_break(fields, len(headers) + 1):
             raise RuntimeError("a header field holds a line break")
         self.started = True
-        framing = self._framing(status, length, trailers=trailers)
-        self._pending = b"".join((STATUS_LINES[status], data, framing, b"\r\n"))
+        self._pending = b"".join((fields, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
         self._protocol.loop.call_soon(self._send_pending)
 
     def _send_pending(self) -> None:
@@ -227,26 +244,6 @@ class Cycle:
         if self._pending:
             data, self._pending = self._pending, b""
             self._protocol.transport.write(data)
-
-    def _lines(self, headers: Headers) -> tuple[list[bytes], int]:
-        """The field lines that are the app's to say, and its Content-Length or -1."""
-        lines: list[bytes] = []
-        defaults = self._protocol.server_state.default_headers
-        length = -1
-        for field, value in headers:
-            name = field.lower()
-            if name in NOT_THE_APPS:
-                if name == b"content-length":
-                    length = int(value)
-                elif name == b"connection" and b"close" in value.lower():
-                    self.keep_alive = False
-                continue
-            if name in SAID_ONCE:
-                defaults = [pair for pair in defaults if pair[0] != name]
-            lines += (name, b": ", value, b"\r\n")
-        for name, value in defaults:
-            lines += (name, b": ", value, b"\r\n")
-        return lines, length
 
     def _framing(self, status: int, length: int, *, trailers: bool) -> bytes:
         """Decide how the body ends and whether the connection goes on (RFC 9112 sections 6 and 9.3)."""
@@ -320,7 +317,7 @@ class Cycle:
     def interim(self, status: int, headers: Headers) -> None:
         if self.started or self._disconnected or self.head.minor == 0:
             return
-        lines = [STATUS_LINES[status]]
+        lines = [STATUS_LINES[status], b"\r\n"]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n")
@@ -343,7 +340,7 @@ class Cycle:
 
     def switch(self, headers: Headers) -> tuple[asyncio.Transport, bytes]:
         protocol = self._protocol
-        lines = [STATUS_LINES[101]]
+        lines = [STATUS_LINES[101], b"\r\n"]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n")
@@ -371,6 +368,24 @@ class Cycle:
         successor.connection_made(protocol.transport)
         successor.data_received(b"".join(lines))
         protocol.transport.set_protocol(successor)
+
+
+class Stamps:
+    """The fields that the server itself adds to every answer, such as Date, as they are sent."""
+
+    __slots__ = ("_fields", "_parts", "block")
+
+    def __init__(self, fields: Headers) -> None:
+        self._fields = fields
+        self._parts: dict[bytes, Stamps] = {}
+        self.block = b"".join([b"%b: %b\r\n" % pair for pair in fields])
+
+    def without(self, name: bytes) -> Stamps:
+        """The others, where the app says one of them itself."""
+        part = self._parts.get(name)
+        if part is None:
+            part = self._parts[name] = Stamps([pair for pair in self._fields if pair[0] != name])
+        return part
 
 
 def has_stray_break(data: bytes, lines: int) -> bool:

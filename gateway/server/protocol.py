@@ -25,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.message import read_request_head
-from gateway.server.cycle import Cycle
+from gateway.server.cycle import Cycle, Stamps
 from gateway.server.refusal import refusal
 from gateway.server.settings import ServerSettings
 from gateway.unsent import unsent
@@ -54,7 +54,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app", "bucket",
-        "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
+        "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings", "shared",
         "state", "transport", "writable", "write_paused",
     )  # fmt: skip
 
@@ -73,7 +73,9 @@ class GatewayProtocol(asyncio.Protocol):
         self.server_state = server_state
         self.connections = server_state.connections
         self.state = app_state
-        self.settings, self.deadlines = shared(config, server_state, self.loop)
+        self.shared = shared(config, server_state, self.loop)
+        self.settings = self.shared.settings
+        self.deadlines = self.shared.deadlines
         self.deadline = NEVER
         self.bucket = NEVER
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
@@ -362,13 +364,32 @@ class GatewayProtocol(asyncio.Protocol):
         await self.writable
 
 
-def shared(
-    config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop
-) -> tuple[ServerSettings, Deadlines]:
+class Shared:
     """What all the connections of a server have in common; made with the first one, kept on uvicorn's state."""
-    found: tuple[ServerSettings, Deadlines] | None = getattr(server_state, "gateway", None)
+
+    __slots__ = ("_server_state", "_stamped", "_stamps", "deadlines", "settings")
+
+    def __init__(self, settings: ServerSettings, deadlines: Deadlines, server_state: ServerState) -> None:
+        self.settings = settings
+        self.deadlines = deadlines
+        self._server_state = server_state
+        self._stamped: list[tuple[bytes, bytes]] | None = None
+        self._stamps = Stamps([])
+
+    @property
+    def stamps(self) -> Stamps:
+        """uvicorn makes a new list of default fields every second."""
+        fields = self._server_state.default_headers
+        if fields is not self._stamped:
+            self._stamped = fields
+            self._stamps = Stamps(fields)
+        return self._stamps
+
+
+def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
+    found: Shared | None = getattr(server_state, "gateway", None)
     if found is None:
         settings = getattr(config.loaded_app, "server_settings", None) or ServerSettings()
-        found = (settings, Deadlines(loop))
+        found = Shared(settings, Deadlines(loop), server_state)
         server_state.gateway = found  # type: ignore[attr-defined]
     return found

@@ -111,12 +111,12 @@ class TargetTransport(httpx.AsyncBaseTransport):
 async def _send_body(request: httpx.Request, link: Connection | LocalLink, answer: Answer) -> None:
     assert isinstance(request.stream, httpx.AsyncByteStream)
     async for data in request.stream:
-        if answer.ended:
+        if answer.is_over:
             return
         if data:
             link.send_body(data)
             await answer.room()
-    if not answer.ended:
+    if not answer.is_over:
         link.end_body()
 
 

@@ -244,3 +244,19 @@ def test_surplus_bytes_never_reach_the_next_request() -> None:
     poison = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison"
     bodies, _ = asking(raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + poison), respond(200, b"clean"), use=use)
     assert bodies == [b"ok", b"clean"]
+
+
+def test_a_reset_inside_an_upload_is_raised_as_httpx_would() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(65536)
+            await asyncio.sleep(0)
+
+    async def use(client: httpx.AsyncClient, target: Target) -> None:
+        for _ in range(20):
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.post("/", content=body())
+        while target.open:
+            await asyncio.sleep(0.001)
+
+    asking(reset(), use=use)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from gateway.rfc import forwarded
 from gateway.rfc.forwarded import (
     FORWARDING,
+    FORWARDING_TWINS,
     Networks,
     client_address,
-    FORWARDING_TWINS,
     forwarded_fields,
     forwarded_for,
 )
