@@ -18,6 +18,7 @@ from gateway.errors import (
     VersionNotSupported,
 )
 from gateway.exchange import Exchange
+from gateway.rfc.forwarded import unmapped
 from gateway.rfc.uri import strip_root_path, valid_host, valid_origin_form
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
         scope["headers"] if isinstance(scope["headers"], list) else list(scope["headers"]),
         scheme=SCHEMES.get(scheme) or scheme.encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
-        peer=client[0] if client else "",
+        peer=unmapped(client[0]) if client else "",
         peer_port=client[1] if client else 0,
         mount=mount,
         started_at=now,

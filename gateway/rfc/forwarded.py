@@ -191,6 +191,11 @@ def _range(text: str) -> tuple[int, int]:
     return start, start + network.num_addresses - 1
 
 
+def unmapped(address: str) -> str:
+    """The IPv4 address of a client whose socket takes both families, which has it as `::ffff:192.0.2.1`."""
+    return address[7:] if address.startswith("::ffff:") and "." in address else address
+
+
 def client_address(peer: str, forwarded_for: list[bytes], trusted: Networks) -> str:
     """The address behind trusted proxies: from the right, the first one in X-Forwarded-For that is not trusted.
 

@@ -98,7 +98,7 @@ class GatewayProtocol(asyncio.Protocol):
         self.transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        self.client = (unmapped(str(peer[0])), int(peer[1])) if isinstance(peer, tuple) else None
         local = transport.get_extra_info("sockname")
         self.server = (str(local[0]), int(local[1])) if isinstance(local, tuple) else (str(local or ""), None)
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.config import Config, ConfigError, lint, parse
@@ -44,11 +44,15 @@ def mutated(document: dict[str, Any], place: tuple[Any, ...], value: Any) -> Non
             here = here[key]
         except (KeyError, IndexError, TypeError):
             return
-    if isinstance(here, dict) or (isinstance(here, list) and isinstance(place[-1], int) and place[-1] < len(here)):
-        here[place[-1]] = value
+    last = place[-1]
+    if isinstance(here, dict) and isinstance(last, str):
+        here[last] = value
+    elif isinstance(here, list) and isinstance(last, int) and last < len(here):
+        here[last] = value
 
 
 @settings(deadline=None, max_examples=40)
+@example([(("server", "listen"), {}), (("server", "listen", 0), [])])
 @given(st.lists(st.tuples(_places, _values), min_size=1, max_size=4))
 def test_any_value_in_any_place_is_taken_or_refused(changes: list[tuple[tuple[Any, ...], Any]]):
     document = copy.deepcopy(COMPLETE)
