@@ -67,7 +67,11 @@ class GatewayApp(Starlette):
 
     async def _start(self) -> Gateway:
         gateway = Gateway(lambda deadlines: build_snapshot(self.config, deadlines))
-        await gateway.start()
+        try:
+            await gateway.start()
+        except BaseException:
+            await gateway.stop()  # what did start, and the files that are open
+            raise
         self._gateway = gateway
         return gateway
 

@@ -1,4 +1,7 @@
-"""The command line: arguments in, exit code out. 0 is well, 1 a bad configuration, 2 a wrong call, 3 no start."""
+"""The command line: arguments in, exit code out.
+
+0 is well, 1 a configuration, file or address that cannot be used, 2 a wrong call, 3 a server that did not start.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     proxy.add_argument("--balance", default="round_robin", metavar="ALGORITHM",
                        help="how to choose among several targets (default: %(default)s)")  # fmt: skip
     proxy.add_argument("--tls", metavar="dev|CERT,KEY",
-                       help="speak HTTPS: 'dev' makes a local certificate, else two PEM files")  # fmt: skip
+                       help="speak HTTPS: 'dev' makes a certificate for this machine, CERT,KEY are two PEM files")  # fmt: skip
     proxy.set_defaults(run=_proxy)
 
     check = verbs.add_parser("check", aliases=["validate"], help="report every fault of a configuration")

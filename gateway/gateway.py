@@ -1,7 +1,6 @@
 """The gateway itself: takes the snapshot, finds the route, runs its pipeline, forwards or answers.
 
-This is the ASGI road. What it decides it decides in `Snapshot.decide`, without awaiting anything, so that a protocol
-class can do the same from its callbacks.
+This is the ASGI road. Client and route are found without awaiting anything.
 """
 
 from __future__ import annotations
@@ -175,7 +174,10 @@ async def fail(exchange: Exchange, error: GatewayError, delivery: Delivery) -> N
         delivery.abort()
         return
     if delivery.started:
-        log.warning("answer broken off", extra={"reason": str(error)})
+        log.warning(
+            "answer broken off",
+            extra={"request_id": exchange.request_id.decode("latin-1"), "reason": str(error)},
+        )
         delivery.abort()
         return
     await delivery.reply(page_for(exchange, error))

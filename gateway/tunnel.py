@@ -70,8 +70,9 @@ class Tunnel:
         self._over = False
 
     def start(self, from_client: bytes, from_target: bytes) -> None:
-        for end, early in ((self.client, from_client), (self.target, from_target)):
+        for end in (self.client, self.target):  # both, before either is told to pause
             end.transport.set_protocol(end)
+        for end, early in ((self.client, from_client), (self.target, from_target)):
             if early:
                 end.data_received(early)
         for end in (self.client, self.target):

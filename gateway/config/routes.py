@@ -76,7 +76,7 @@ class RespondOptions(Options):
 class RouteOptions(Options):
     """Routes are tried in the order of the file; the first that matches takes the request."""
 
-    name: Label = Field(default="", description='In logs and metrics; "route-1" and so on if left out')
+    name: Label = Field(default="", description='In logs; "route-1" and so on if left out')
     host: Hosts = Field(default=[], description='Names, "*.example.com" for all below one; empty for every host')
     path: PathText = Field(default="/*", description='"/x", "/x/*" (and "/x" itself), "/users/{id}", "/users/{id}/*"')
     path_regex: PathRegex | None = Field(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.I | re.S).fullmatch
 _COOKIE_ATTRIBUTE = re.compile(rb"(;[ \t]*)(path|domain)([ \t]*=[ \t]*)([^;]*)", re.I)
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+_POINTING = frozenset({201, *range(300, 400)})  # with a Location that may be the target's own, whatever it was asked by
 _MAPPED = frozenset({b"location", b"content-location", b"set-cookie"})
 
 
@@ -35,7 +36,7 @@ class PublicAddresses:
         if target is None or target.address.app is not None:
             return
         host_changed = exchange.host_sent != exchange.host
-        if self._rewrite is None and not host_changed and not exchange.mount:
+        if self._rewrite is None and not host_changed and not exchange.mount and head.status not in _POINTING:
             return
         headers = head.headers
         for index, (name, value) in enumerate(headers):

@@ -334,7 +334,7 @@ class Cycle:
         self._protocol.give_up()
         self._protocol.connections.discard(self._protocol)
         if self._chunked or self._left > 0:
-            transport.close()
+            self._protocol.close()
         else:
             reset(transport)
 

@@ -24,6 +24,7 @@ from gateway.errors import (
     TargetTooLong,
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
+from gateway.rfc.forwarded import unmapped
 from gateway.rfc.message import read_request_head
 from gateway.server.cycle import Cycle, Stamps
 from gateway.server.refusal import refusal
@@ -115,7 +116,9 @@ class GatewayProtocol(asyncio.Protocol):
         self._state = _GONE
         self.deadline = NEVER
         self._buffer = b""
-        self.resume_writing()
+        if self.write_paused:
+            self.write_paused = False
+            self._wake_writer()
         if self._cycle is not None:
             self._cycle.disconnect()
 
@@ -127,12 +130,14 @@ class GatewayProtocol(asyncio.Protocol):
             return True
         if self._state == _BODY:
             self.transport.abort()
+        elif self.transport.get_write_buffer_size():
+            self._watch_reader()  # the transport flushes and closes
         return False
 
     def shutdown(self) -> None:
         """uvicorn stops: idle connections close, busy ones after their answer."""
         if self._cycle is None:
-            self.transport.close()
+            self.close()
         elif self._state != _GONE:
             self._cycle.keep_alive = False
 
@@ -151,7 +156,7 @@ class GatewayProtocol(asyncio.Protocol):
         elif state == _LINGER:
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
-                self.transport.close()
+                self.close()
 
     def _read_head(self, data: bytes) -> None:
         if not self._scanned:
@@ -193,7 +198,7 @@ class GatewayProtocol(asyncio.Protocol):
     def _start(self, head: RequestHead, rest: bytes) -> None:
         """A request has begun. (The express lane will take its requests here, before a task is made for the app.)"""
         cycle = self._cycle = Cycle(self, head)
-        self.deadline = NEVER
+        self._rest()
         if head.length == 0:
             self._state = _ANSWER
             self._buffer = rest
@@ -229,7 +234,7 @@ class GatewayProtocol(asyncio.Protocol):
             self._state = _ANSWER
             self._chunks = None
             self._buffer = rest
-            self.deadline = NEVER
+            self._rest()
         cycle.feed(payload, whole=done)
         if not done:
             self.watch_body()
@@ -238,7 +243,7 @@ class GatewayProtocol(asyncio.Protocol):
         """While we wait for the client's body, and not while the app leaves it unread."""
         if self._state == _BODY:
             if self._paused:
-                self.deadline = NEVER
+                self._rest()
             else:
                 self._watch(self.settings.body_idle)
 
@@ -267,32 +272,43 @@ class GatewayProtocol(asyncio.Protocol):
                 self._linger()
             else:
                 self._state = _GONE
-                self.transport.close()
+                self.close()
             return
         self._cycle = None
+        if self._buffer:  # still _ANSWER, so that what comes before its turn goes behind it
+            self.loop.call_soon(self._next)  # not deeper into the stack with every pipelined request
+            return
         self._state = _HEAD
         self.resume_reading()
-        if self._buffer:
+        self._watch(self.settings.keepalive)
+
+    def _next(self) -> None:
+        if self._state == _ANSWER and not self.transport.is_closing():
+            self._state = _HEAD
             data, self._buffer = self._buffer, b""
             self._watch(self.settings.header)
-            self.loop.call_soon(self._next, data)  # not deeper into the stack with every pipelined request
-        else:
-            self._watch(self.settings.keepalive)
-
-    def _next(self, data: bytes) -> None:
-        if self._state == _HEAD:
-            self._read_head(data + self._buffer if self._buffer else data)
+            self.resume_reading()
+            self._read_head(data)
 
     def _linger(self) -> None:
         """Close without a reset that would destroy the answer on its way: throw away what the client still sends."""
         self._state = _LINGER
         self._cycle = None
         self.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._watch(LINGER_SECONDS)
+        if not self.transport.can_write_eof():
+            self.close()
+            return
+        if self.transport.get_write_buffer_size():  # the answer itself has its own time
+            self._watch_reader()
         else:
-            self.transport.close()
+            self._watch(LINGER_SECONDS)
+        self.transport.write_eof()
+
+    def close(self) -> None:
+        """Flush and close; a client that does not take what is left is cut off."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._watch_reader()
 
     def give_up(self) -> None:
         """The connection is another protocol's from now on; it counts until its cycle is over."""
@@ -312,13 +328,21 @@ class GatewayProtocol(asyncio.Protocol):
     # ------------------------------------------------------------ flow control and deadlines
 
     def _watch(self, seconds: float) -> None:
-        self.deadlines.watch(self, self.deadlines.now() + seconds)
+        """For what the client is to send. While it takes nothing itself, only that counts."""
+        if not self.write_paused:
+            self.deadlines.watch(self, self.deadlines.now() + seconds)
+
+    def _rest(self) -> None:
+        """The client has to send nothing."""
+        if not self.write_paused:
+            self.deadline = NEVER
 
     def expired(self, now: float) -> None:
-        if self.write_paused:
+        unflushed = self._state == _LINGER and self.transport.get_write_buffer_size()
+        if self.write_paused or unflushed or self.transport.is_closing():
             self._look_at_reader()
         elif self._state == _HEAD and not self._buffer:
-            self.transport.close()
+            self.close()
         elif self._state in (_HEAD, _BODY):
             self._refuse(RequestTimeout())
         else:
@@ -338,25 +362,41 @@ class GatewayProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
         self._unsent = unsent(self.transport)
-        self._watch(self.settings.write_idle)
+        self.deadlines.watch(self, self.deadlines.now() + self.settings.write_idle)
 
     def _look_at_reader(self) -> None:
         """Only a client that took nothing at all since the last look is cut off."""
-        left = unsent(self.transport)
-        if left < self._unsent:
-            self._unsent = left
-            self._watch(self.settings.write_idle)
+        if unsent(self.transport) < self._unsent:
+            self._watch_reader()
         else:
             self.transport.abort()
 
     def resume_writing(self) -> None:
         if self.write_paused:
             self.write_paused = False
+            self._watch_sender()
+            self._wake_writer()
+
+    def _watch_sender(self) -> None:
+        """The client takes its answer again: what it owes us counts now."""
+        state = self._state
+        if self.transport.is_closing() or (state == _LINGER and self.transport.get_write_buffer_size()):
+            self._watch_reader()
+        elif state == _HEAD:
+            self._watch(self.settings.header if self._buffer else self.settings.keepalive)
+        elif state == _LINGER:
+            self._watch(LINGER_SECONDS)
+        else:
             self.deadline = NEVER
             self.watch_body()
-            if self.writable is not None and not self.writable.done():
-                self.writable.set_result(None)
+
+    def _wake_writer(self) -> None:
+        if self.writable is not None and not self.writable.done():
+            self.writable.set_result(None)
 
     async def drain(self) -> None:
         """Until the client has taken what was written."""
@@ -386,10 +426,19 @@ class Shared:
         return self._stamps
 
 
+def settings_of(app: object) -> ServerSettings:
+    """Those of the gateway, also within the middleware that uvicorn puts around an app (`proxy_headers`)."""
+    while app is not None:
+        settings: ServerSettings | None = getattr(app, "server_settings", None)
+        if settings is not None:
+            return settings
+        app = getattr(app, "app", None)
+    return ServerSettings()
+
+
 def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
     found: Shared | None = getattr(server_state, "gateway", None)
     if found is None:
-        settings = getattr(config.loaded_app, "server_settings", None) or ServerSettings()
-        found = Shared(settings, Deadlines(loop), server_state)
+        found = Shared(settings_of(config.loaded_app), Deadlines(loop), server_state)
         server_state.gateway = found  # type: ignore[attr-defined]
     return found

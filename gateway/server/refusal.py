@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
+
+_PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long"}  # RFC 9110; before Python 3.13 http has the older ones
 
 
 def refusal(status: int, detail: str) -> bytes:
     """A whole response as bytes; the connection is closed behind it."""
     try:
-        phrase = HTTPStatus(status).phrase
+        phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
     body = f'{{"type":"about:blank","title":"{phrase}","status":{status},"detail":"{detail}"}}'.encode()

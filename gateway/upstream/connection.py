@@ -39,8 +39,8 @@ HEAD_LIMIT: Final = 65536  # bytes of an answer's head
 INTERIM_LIMIT: Final = 32  # 1xx answers before the final one
 WRITE_HIGH_WATER: Final = 65536  # bytes of request body that wait for the target
 
-# What the next bytes from the target are. _UNTIL_CLOSE is body without a known end.
-_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _CLOSED = range(6)
+# What the next bytes from the target are. _UNTIL_CLOSE is body without a known end, _SWITCHED is what follows a 101.
+_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _SWITCHED, _CLOSED = range(7)
 
 
 class Connection(asyncio.Protocol):
@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self.target.lost(self)
         sink, self._sink = self._sink, None
-        if sink is None:
+        if sink is None or state == _SWITCHED:
             return
         if state == _UNTIL_CLOSE and exc is None:
             sink.end([])
@@ -353,15 +353,21 @@ class Connection(asyncio.Protocol):
         self._state = _CLOSED
         self.transport.abort()
 
+    def stop(self) -> None:
+        """Close at once; whoever waits for an answer learns it."""
+        self._fail(ConnectionTerminated("the gateway stops"))
+
     def leave(self) -> None:
         """After a 101: the transport is closed, and the connection no longer counts."""
+        self._sink = None
         self._state = _CLOSED
         self.transport.close()
         self.target.lost(self)
 
     def _detach(self) -> None:
-        """The bytes are no longer HTTP's; they wait until whoever takes over resumes the transport."""
-        self._sink = None
+        """The bytes are no longer HTTP's; they wait until whoever takes over resumes the transport. Until it leaves, the
+        sink may still abandon it."""
+        self._state = _SWITCHED
         self.deadline = NEVER
         self._received = b""
         if not self.transport.is_closing():

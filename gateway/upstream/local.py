@@ -230,10 +230,10 @@ class LocalLink:
             sink.failed(error)
 
     async def _receive(self) -> Message:
+        while not self._body and not self._body_done and not self._ended:
+            await self._wait_body()
         if self._ended:
             return {"type": "http.disconnect"}
-        while not self._body and not self._body_done:
-            await self._wait_body()
         if not self._body and self._outgoing is None:  # the whole body was delivered
             await self._wait_end()
             return {"type": "http.disconnect"}

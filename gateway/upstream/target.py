@@ -149,7 +149,7 @@ class Target:
         """Drop all connections, busy or not."""
         self.deadline = NEVER
         for connection in list(self.connections):
-            connection.abort()
+            connection.stop()
 
     # ------------------------------------------------------------ places
 

@@ -109,8 +109,8 @@ def test_an_added_prefix_is_taken_off():
     assert mapped(b"/elsewhere", rewrite=rewrite) == b"/elsewhere"
 
 
-def test_without_rewrite_mount_or_another_host_nothing_is_looked_at():
-    assert mapped(b"http://10.0.0.5:9000/x", rewrite=None, sent=b"public.example") == b"http://10.0.0.5:9000/x"
+def test_a_targets_own_address_is_not_shown_though_it_was_asked_by_the_clients_host():
+    assert mapped(b"http://10.0.0.5:9000/x", rewrite=None, sent=b"public.example") == b"https://public.example/x"
 
 
 @pytest.mark.parametrize(

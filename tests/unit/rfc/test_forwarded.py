@@ -16,6 +16,7 @@ from gateway.rfc.forwarded import (
     client_address,
     forwarded_fields,
     forwarded_for,
+    unmapped,
 )
 
 # ---------------------------------------------------------------- networks
@@ -71,6 +72,14 @@ def test_a_mapped_network_is_the_ipv4_network():
     assert known.contains("10.1.2.3")
     assert known.contains("::ffff:10.1.2.3")
     assert not known.contains("11.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("address", "plain"),
+    [("::ffff:192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.1"), ("::ffff:1", "::ffff:1"), ("::1", "::1"), ("", "")],
+)
+def test_a_client_of_a_socket_for_both_families_has_its_ipv4_address(address, plain):
+    assert unmapped(address) == plain
 
 
 def test_all_of_ipv6_is_not_all_of_ipv4():
