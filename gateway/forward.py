@@ -115,7 +115,7 @@ def _tried_after(
     """Which targets the next attempt passes over; raises `error` where there must be none."""
     if error.reach is Reach.UNSENT:
         return (*tried, target)
-    stale = isinstance(error, ConnectionTerminated) and exchange.reused
+    stale = isinstance(error, ConnectionTerminated) and error.reach is Reach.MAYBE_PROCESSED and exchange.reused
     if stale and exchange.method in IDEMPOTENT and departure.body.replayable:
         return tried  # its other connections may be as stale, but a fresh one is made when they run out
     raise error
@@ -290,6 +290,6 @@ async def _send_up(body: RequestBody, link: AnyLink, answer: Answer, gate: Gate 
                 await answer.room()
         if not answer.is_over:
             link.end_body()
-    except GatewayError as exc:
+    except Exception as exc:
         link.abandon(answer)
-        answer.failed(exc)
+        answer.failed(exc if isinstance(exc, GatewayError) else GatewayError(f"reading the request failed: {exc!r}"))

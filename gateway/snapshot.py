@@ -109,7 +109,7 @@ class Snapshot:
             exchange.trusted = True
             chain = exchange.header_values(b"x-forwarded-for") or forwarded_for(exchange.header_values(b"forwarded"))
             exchange.client = client_address(exchange.peer, chain, self._trusted)
-            scheme = exchange.header(b"x-forwarded-proto")
+            scheme = (exchange.header(b"x-forwarded-proto") or b"").partition(b",")[0].strip(b" \t").lower()
             if scheme in SCHEMES:
                 exchange.scheme = scheme
 

@@ -321,7 +321,8 @@ class Connection(asyncio.Protocol):
         if state == _UNTIL_CLOSE and exc is None:
             sink.end([])
         elif state == _HEAD and not self._received:
-            sink.failed(ConnectionTerminated(str(exc or "closed")))
+            begun = Reach.ANSWERED if self._interims else None
+            sink.failed(ConnectionTerminated(str(exc or "closed"), reach=begun))
         elif state == _HEAD:
             sink.failed(BadResponse("closed inside the head of an answer"))
         else:

@@ -215,13 +215,16 @@ class LocalLink:
         assert self._local.app is not None
         try:
             await self._local.app(scope, self._receive, self._send)
+        except asyncio.CancelledError as exc:
+            self._fail(exc)  # nothing, where it was we who cancelled it
+            raise
         except Exception as exc:
             log.exception("exception in a local app", extra={"app": self._local.name})
             self._fail(exc)
         else:
             self._fail(None)
 
-    def _fail(self, exc: Exception | None) -> None:
+    def _fail(self, exc: BaseException | None) -> None:
         """The app returned: fine if its answer is whole."""
         sink, self._sink = self._sink, None
         if sink is not None and not self._ended:

@@ -90,6 +90,10 @@ class Probe:
         await self.waited("first was read")
         await send({"type": "http.response.body", "body": b"second"})
 
+    async def http_cancelled(self, _scope: Any, _receive: Any, _send: Any) -> None:
+        """Lets a cancellation of its own escape."""
+        raise asyncio.CancelledError
+
     async def http_flood(self, _scope: Any, _receive: Any, send: Any) -> None:
         """As much as is taken, and 256 MB at most."""
         await send({"type": "http.response.start", "status": 200, "headers": []})

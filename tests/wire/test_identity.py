@@ -176,3 +176,16 @@ def test_no_spelling_of_a_path_gets_around_its_route(entrance: Entrance, path: s
         with gateway(options, entrance) as front:
             assert get(front.port, path).status == 403
             assert not server.requests
+
+
+@on_both
+@pytest.mark.parametrize(("said", "scheme"), [("https", b"https"), ("https, http", b"https"), ("gopher", b"http")])
+def test_the_scheme_that_a_trusted_proxy_names_is_that_of_our_own_addresses(
+    entrance: Entrance, said: str, scheme: bytes
+) -> None:
+    options = {
+        "server": {"trusted_proxies": ["127.0.0.1"]},
+        "routes": [{"path": "/*", "redirect": {"to": "{scheme}://{host}/x", "status": 302}}],
+    }
+    with gateway(options, entrance) as front:
+        assert get(front.port, "/", f"X-Forwarded-Proto: {said}").get("location") == scheme + b"://test/x"

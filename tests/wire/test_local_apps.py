@@ -319,3 +319,8 @@ def test_a_websocket_is_one_line_of_the_access_log(entrance: Entrance, tmp_path:
             assert status != 101
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["status"] for line in lines] == [status]
+
+
+def test_an_app_that_cancels_itself_is_a_bad_answer(entrance: Entrance):
+    with gateway(forwarding(PROBE), entrance) as running:
+        assert get(running.port, "/cancelled").status == 502

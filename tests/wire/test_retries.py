@@ -100,7 +100,7 @@ def test_every_stale_connection_is_left_behind_by_the_first_repeat(entrance: Ent
         pair.gateway.until(lambda: len(pair.gateway.target()._idle) == 2)
         pair.play(stale(), respond(200, b"fresh"))
         assert get(pair.port).body == b"fresh"
-        assert len(pair.origin.requests) == 2
+        assert len(pair.origin.requests) == 1  # after `primed`
 
 
 def waiting(count: int) -> Step:
@@ -131,3 +131,22 @@ def test_the_last_error_is_told_where_all_targets_refuse(entrance: Entrance) -> 
         with gateway(options, entrance) as front:
             answer = get(front.port)
             assert (answer.status, answer.get("proxy-status")) == (502, b"gateway; error=connection_refused")
+
+
+def hinting() -> Step:
+    """Send an interim answer, and close without a final one."""
+
+    async def step(visit: Visit) -> None:
+        await visit.read_body()
+        await visit.send(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n")
+        visit.close()
+
+    return step
+
+
+@on_both
+def test_a_target_that_had_begun_to_answer_is_not_asked_again(entrance: Entrance) -> None:
+    with in_front(entrance) as pair:
+        primed(pair, hinting(), respond(200, b"second"))
+        assert get(pair.port).status == 502
+        assert len(pair.origin.requests) == 1  # after `primed`

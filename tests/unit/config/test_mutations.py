@@ -45,9 +45,8 @@ def mutated(document: dict[str, Any], place: tuple[Any, ...], value: Any) -> Non
         except (KeyError, IndexError, TypeError):
             return
     last = place[-1]
-    if isinstance(here, dict) and isinstance(last, str):
-        here[last] = value
-    elif isinstance(here, list) and isinstance(last, int) and last < len(here):
+    is_place = last < len(here) if isinstance(here, list) and isinstance(last, int) else isinstance(here, dict)
+    if is_place and isinstance(last, str) == isinstance(here, dict):
         here[last] = value
 
 
