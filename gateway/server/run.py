@@ -78,7 +78,7 @@ def run(config: Config, path: Path | None) -> int:
         plain, sockets = bind_all(config, tell_targets=path is None)
         try:
             if config.server.workers > 1 and path is not None:
-                return run_workers(settings, sockets)
+                return run_workers(settings, sockets, server)
             server.run(sockets)
             return 0 if server.started else FAILED
         finally:
@@ -86,8 +86,11 @@ def run(config: Config, path: Path | None) -> int:
                 sock.close()
 
 
-def run_workers(settings: uvicorn.Config, sockets: list[socket.socket]) -> int:
+def run_workers(settings: uvicorn.Config, sockets: list[socket.socket], before: uvicorn.Server) -> int:
+    """before: it took the signals until now."""
     workers = Workers(settings, sockets)
+    if before.should_exit:
+        workers.should_exit.set()
     workers.run()
     return FAILED if any(process.exitcode == FAILED for process in workers.processes) else 0
 
@@ -173,12 +176,14 @@ def show(sock: socket.socket) -> str:
 
 @contextlib.contextmanager
 def stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Exit code 0 for a signal before uvicorn listens to them, and for the one that stopped it: it raises that once
-    more when all is done."""
+    """Take the signals that come before uvicorn listens to them, and the one that stopped it: it raises that once more
+    when all is done, and the exit code is to be 0 all the same.
+
+    Nothing is raised here: an exception in the midst of an import can be lost. The server stops once it has started.
+    """
 
     def stop(*_: object) -> None:
-        if not server.should_exit:
-            sys.exit(0)
+        server.should_exit = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -100,7 +100,7 @@ def test_every_stale_connection_is_left_behind_by_the_first_repeat(entrance: Ent
         pair.gateway.until(lambda: len(pair.gateway.target()._idle) == 2)
         pair.play(stale(), respond(200, b"fresh"))
         assert get(pair.port).body == b"fresh"
-        assert len(pair.origin.requests) == 1  # after `primed`
+        assert len(pair.origin.requests) == 2
 
 
 def waiting(count: int) -> Step:
