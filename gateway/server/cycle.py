@@ -370,24 +370,6 @@ class Cycle:
         protocol.transport.set_protocol(successor)
 
 
-class Stamps:
-    """The fields that the server itself adds to every answer, such as Date, as they are sent."""
-
-    __slots__ = ("_fields", "_parts", "block")
-
-    def __init__(self, fields: Headers) -> None:
-        self._fields = fields
-        self._parts: dict[bytes, Stamps] = {}
-        self.block = b"".join([b"%b: %b\r\n" % pair for pair in fields])
-
-    def without(self, name: bytes) -> Stamps:
-        """The others, where the app says one of them itself."""
-        part = self._parts.get(name)
-        if part is None:
-            part = self._parts[name] = Stamps([pair for pair in self._fields if pair[0] != name])
-        return part
-
-
 def has_stray_break(data: bytes, lines: int) -> bool:
     """Other line breaks than the CRLFs of so many lines: an app's value would become a field, or an answer, of its own."""
     return data.count(b"\n") != lines or data.count(b"\r") != lines or b"\0" in data

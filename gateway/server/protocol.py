@@ -15,7 +15,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gateway.deadlines import NEVER, Deadlines
+from gateway.deadlines import NEVER
 from gateway.errors import (
     BadRequest,
     GatewayError,
@@ -26,9 +26,9 @@ from gateway.errors import (
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.forwarded import unmapped
 from gateway.rfc.message import read_request_head
-from gateway.server.cycle import Cycle, Stamps
+from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
-from gateway.server.settings import ServerSettings
+from gateway.server.shared import shared
 from gateway.unsent import unsent
 
 if TYPE_CHECKING:
@@ -402,43 +402,3 @@ class GatewayProtocol(asyncio.Protocol):
         """Until the client has taken what was written."""
         self.writable = self.loop.create_future()
         await self.writable
-
-
-class Shared:
-    """What all the connections of a server have in common; made with the first one, kept on uvicorn's state."""
-
-    __slots__ = ("_server_state", "_stamped", "_stamps", "deadlines", "settings")
-
-    def __init__(self, settings: ServerSettings, deadlines: Deadlines, server_state: ServerState) -> None:
-        self.settings = settings
-        self.deadlines = deadlines
-        self._server_state = server_state
-        self._stamped: list[tuple[bytes, bytes]] | None = None
-        self._stamps = Stamps([])
-
-    @property
-    def stamps(self) -> Stamps:
-        """uvicorn makes a new list of default fields every second."""
-        fields = self._server_state.default_headers
-        if fields is not self._stamped:
-            self._stamped = fields
-            self._stamps = Stamps(fields)
-        return self._stamps
-
-
-def settings_of(app: object) -> ServerSettings:
-    """Those of the gateway, also within the middleware that uvicorn puts around an app (`proxy_headers`)."""
-    while app is not None:
-        settings: ServerSettings | None = getattr(app, "server_settings", None)
-        if settings is not None:
-            return settings
-        app = getattr(app, "app", None)
-    return ServerSettings()
-
-
-def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
-    found: Shared | None = getattr(server_state, "gateway", None)
-    if found is None:
-        found = Shared(settings_of(config.loaded_app), Deadlines(loop), server_state)
-        server_state.gateway = found  # type: ignore[attr-defined]
-    return found
