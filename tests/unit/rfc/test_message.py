@@ -441,3 +441,12 @@ def test_any_head_is_refused_or_has_exactly_one_framing(seed: bytes, edits: list
     for name, value in head.headers:
         assert name == name.lower()
         assert not set(name + value) & set(b"\r\n\x00")
+
+
+def test_ever_new_status_lines_do_not_fill_the_memory():
+    for number in range(3 * message.MEMO_STATUS_LINES):
+        assert read_answer_head(b"HTTP/1.1 200 reason %d" % number, b"GET").status == 200
+        assert len(message._status_memo) <= message.MEMO_STATUS_LINES
+    long = b"HTTP/1.0 404 " + b"x" * message.MEMO_LINE
+    assert read_answer_head(long, b"GET").status == 404
+    assert long not in message._status_memo
