@@ -24,6 +24,7 @@ from gateway.snapshot import build_snapshot, server_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    import httpx
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.server.settings import ServerSettings
@@ -96,6 +97,16 @@ class GatewayApp(Starlette):
         finally:
             self._gateway = None
             await gateway.stop()
+
+    def client(self, upstream: str) -> httpx.AsyncClient:
+        """Ask an upstream from code of your own: the client of one of its targets, chosen by its balancer.
+
+        Paths are relative to the target. Do not close it. Raises KeyError for a name that is not configured.
+        """
+        if self._gateway is None:
+            msg = "the gateway does not run"
+            raise RuntimeError(msg)
+        return self._gateway.snapshot.upstreams[upstream].client()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._gateway is not None and scope["type"] == "http" and not self.user_middleware:

@@ -54,11 +54,6 @@ class RequestBody:
         while (await self._receive())["type"] != "http.disconnect":
             continue
 
-    @property
-    def exhausted(self) -> bool:
-        """All of it has been read in this attempt."""
-        return self.complete and self._at >= len(self._kept)
-
     def rewind(self) -> None:
         """Start again for another attempt; only while `replayable`."""
         self._at = 0

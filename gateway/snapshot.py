@@ -118,6 +118,7 @@ class Snapshot:
         self.readiness.ready()
 
     async def stop(self) -> None:
+        self.readiness.draining()
         await asyncio.gather(*(upstream.stop() for upstream in self.upstreams.values()))
         if self._access_log is not None:
             self._access_log.close()

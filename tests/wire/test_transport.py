@@ -14,6 +14,7 @@ from gateway.upstream.address import Address
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.transport import target_client
 from support.origin import Origin, Step, Visit, echo, hang, nobody, origin, raw, reset, respond
+from support.serving import gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -260,3 +261,20 @@ def test_a_reset_inside_an_upload_is_raised_as_httpx_would() -> None:
             await asyncio.sleep(0.001)
 
     asking(reset(), use=use)
+
+
+def test_code_of_ones_own_asks_an_upstream_by_the_same_balancer_and_connections() -> None:
+    with origin(respond(200, b"one")) as one, origin(respond(200, b"two")) as two:
+        options = {"upstreams": {"u": {"targets": [one.url, two.url]}}, "routes": [{"path": "/*", "upstream": "u"}]}
+        with gateway(options) as front:
+
+            async def ask() -> list[bytes]:
+                return [(await front.app.client("u").get("/x?y=1")).content for _ in range(4)]
+
+            assert sorted(front.run(ask())) == [b"one", b"one", b"two", b"two"]
+            assert [front.target(index, "u").open for index in range(2)] == [1, 1]
+            with pytest.raises(KeyError):
+                front.app.client("unheard-of")
+        assert one.requests[0].target == b"/x?y=1"
+        with pytest.raises(RuntimeError, match="does not run"):
+            front.app.client("u")
