@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from gateway.errors import ClientGone, ConnectionTerminated, GatewayError, NoTarget, Reach, TargetError
 from gateway.exchange import ResponseHead
 from gateway.outgoing import EXPECT, end_to_end_trailers, framing, host_for, response_headers, wants_trailers
-from gateway.rfc.message import CHUNKED
+from gateway.rfc.message import CHUNKED, IDEMPOTENT
 from gateway.tunnel import splice
 from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     AnyLink = Connection | LocalLink
 
-IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
 BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 CONTINUE_WAIT: Final = 1.0  # seconds to wait for a 100 before the body is sent all the same (RFC 9110 section 10.1.1)
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from gateway.errors import BadRequest
-from gateway.policies.template import Template
+from gateway.policies.template import Template, capture
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
-    from gateway.policies.template import Source
 
 _SAFE = "/!$&'()*+,;=:@-._~"
 _ENCODED = _SAFE + "%"  # what may be percent-encoded already
@@ -30,7 +29,7 @@ class PathRewrite:
         self.strip = strip.rstrip("/").encode()
         self.add = quote(add.rstrip("/"), safe=_ENCODED).encode()
         self._public = quote_from_bytes(self.strip, safe=_SAFE).encode()
-        self._template = None if template is None else Template(quote(template, safe=_TEMPLATE), _capture)
+        self._template = None if template is None else Template(quote(template, safe=_TEMPLATE), capture)
 
     def path(self, exchange: Exchange) -> bytes:
         """Raises BadRequest where what the client sent would make a template's path climb out of its place."""
@@ -96,10 +95,3 @@ def request_target(exchange: Exchange, rewrite: PathRewrite | None) -> bytes:
     if exchange.query is None:
         return path
     return path + (b"&" if b"?" in path else b"?") + exchange.query if rewrite is not None else path + b"?" + exchange.query
-
-
-def _capture(name: str) -> Source:
-    def source(exchange: Exchange) -> bytes:
-        return exchange.captures.get(name, b"") if exchange.captures is not None else b""
-
-    return source

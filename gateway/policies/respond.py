@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from gateway.errors import BadRequest
 from gateway.exchange import Reply
 from gateway.policies.headers import field_name, field_value
-from gateway.policies.template import SOURCES, Template
+from gateway.policies.template import SOURCES, Template, capture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.exchange import Exchange, Headers
-    from gateway.policies.template import Source
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
@@ -73,8 +72,8 @@ class Redirect:
             raise ValueError(msg)
         self.status = status
         location, mark, fragment = field_value("Location", to).partition("#")
-        self._location = Template(location, _capture)
-        self._suffix = Template(mark + fragment, _capture)
+        self._location = Template(location, capture)
+        self._suffix = Template(mark + fragment, capture)
         self.captures = frozenset(self._location.names + self._suffix.names) - SOURCES.keys()
         self._keeps_query = "?" not in location
         self._local = to.startswith("/")
@@ -95,13 +94,6 @@ class Redirect:
         if self._keeps_query and exchange.query is not None:
             location += b"?" + exchange.query
         return _NOT_IN_A_URI.sub(_percent_encoded, location + self._suffix.render(exchange))
-
-
-def _capture(name: str) -> Source:
-    def source(exchange: Exchange) -> bytes:
-        return exchange.captures.get(name, b"") if exchange.captures is not None else b""
-
-    return source
 
 
 def _percent_encoded(match: re.Match[bytes]) -> bytes:

@@ -77,3 +77,12 @@ def _source(name: str, otherwise: Callable[[str], Source] | None) -> Source:
         msg = f"{{{name}}} is not a placeholder; there are " + ", ".join(f"{{{known}}}" for known in SOURCES)
         raise ValueError(msg)
     return otherwise(name)
+
+
+def capture(name: str) -> Source:
+    """What the route's path captured by this name, for `otherwise`; empty where it captured nothing."""
+
+    def source(exchange: Exchange) -> bytes:
+        return exchange.captures.get(name, b"") if exchange.captures is not None else b""
+
+    return source

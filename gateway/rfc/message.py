@@ -49,6 +49,8 @@ MEANINGS: Final = {
     b"upgrade": UPGRADE,
 }
 
+IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
+
 _memo: dict[bytes, Pair] = {}
 
 

@@ -26,7 +26,7 @@ from gateway.errors import (
     WriteTimeout,
 )
 from gateway.exchange import Exchange
-from gateway.rfc.message import CHUNKED
+from gateway.rfc.message import CHUNKED, IDEMPOTENT
 from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing, Times
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from gateway.upstream.local import LocalLink
     from gateway.upstream.upstream import AnyTarget
 
-IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
 FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 RAISED_AS: Final[tuple[tuple[type[GatewayError], type[httpx.TransportError]], ...]] = (
     (ConnectionLimitReached, httpx.PoolTimeout),
@@ -86,9 +85,10 @@ class TargetTransport(httpx.AsyncBaseTransport):
             if outgoing.length:
                 await _send_body(request, link, answer)
             head = await answer.wait_head()
-        except ConnectionTerminated:
+        except ConnectionTerminated as error:
             link.abandon(answer)
-            if link.reused and not outgoing.length and request.method in IDEMPOTENT:
+            stale = link.reused and error.reach is Reach.MAYBE_PROCESSED
+            if stale and not outgoing.length and outgoing.method in IDEMPOTENT:
                 return await self._ask(request, fresh=True)
             raise
         except BaseException:

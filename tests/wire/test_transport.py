@@ -278,3 +278,15 @@ def test_code_of_ones_own_asks_an_upstream_by_the_same_balancer_and_connections(
         assert one.requests[0].target == b"/x?y=1"
         with pytest.raises(RuntimeError, match="does not run"):
             front.app.client("u")
+
+
+def test_a_target_that_had_begun_to_answer_is_not_asked_again() -> None:
+    hint = raw(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n", close=True)
+
+    async def use(client: httpx.AsyncClient, _target: Target) -> None:
+        await client.get("/")
+        with pytest.raises(httpx.TransportError):
+            await client.get("/")
+
+    _, server = asking(respond(200, b"ok"), hint, respond(200, b"again"), use=use)
+    assert len(server.requests) == 2
