@@ -39,7 +39,7 @@ CONTINUE_WAIT: Final = 1.0  # seconds to wait for a 100 before the body is sent 
 class Departure:
     """What is the same in every attempt: the request as it leaves us, but for Host, and where it may go."""
 
-    __slots__ = ("body", "expects_continue", "headers", "host_header", "key", "target", "timeouts", "upstream")
+    __slots__ = ("body", "expects_continue", "headers", "host_header", "target", "timeouts", "upstream")
 
     def __init__(
         self, upstream: Upstream, target: bytes, headers: Headers, body: RequestBody, timeouts: Timeouts,
@@ -51,7 +51,6 @@ class Departure:
         self.body = body
         self.timeouts = timeouts
         self.host_header = host_header
-        self.key = b""
         self.expects_continue = expects_continue
 
 
@@ -81,13 +80,12 @@ async def attempt(exchange: Exchange, departure: Departure, traveller: Traveller
     upstream = departure.upstream
     exchange.upstream_name = upstream.name
     while True:
-        target = upstream.balancer.pick(departure.key, tried)
+        target = upstream.pick(exchange, tried)
         if target is None:
             raise error or NoTarget(f"upstream {upstream.name} has no target")
         exchange.target = target
         exchange.attempts += 1
-        target.requests += 1
-        target.in_flight += 1
+        upstream.began(exchange, target)
         try:
             link = None if exchange.reused else target.take(exchange)  # after a stale connection only a fresh one
             if link is None:
@@ -95,17 +93,19 @@ async def attempt(exchange: Exchange, departure: Departure, traveller: Traveller
             exchange.reused = link.reused
             await traveller.over(link)
         except TargetError as exc:
-            target.failures += 1
+            upstream.ended(exchange, target, exc)
             if traveller.has_started():
                 raise
             error = exc
             tried = _tried_after(exc, exchange, departure, target, tried)
             if departure.body.length:
                 departure.body.rewind()
+        except BaseException as exc:
+            upstream.ended(exchange, target, exc)
+            raise
         else:
+            upstream.ended(exchange, target, None)
             return
-        finally:
-            target.in_flight -= 1
 
 
 def _tried_after(

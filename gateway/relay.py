@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.deliver import reply_head
-from gateway.errors import BadResponse, UpgradeFailed
+from gateway.errors import BadResponse, NoTarget, UpgradeFailed
 from gateway.exchange import Reply, ResponseHead
 from gateway.forward import attempt, outgoing
 from gateway.outgoing import response_headers
@@ -122,10 +122,13 @@ async def serve_local(
     exchange: Exchange, departure: Departure, handshake: Handshake, scope: dict[str, Any], receive: Receive
 ) -> None:
     """A local app speaks ASGI itself and is asked in our place. Raises BadResponse where it fails."""
-    target = departure.upstream.balancer.pick(departure.key, ())
+    upstream = departure.upstream
+    target = upstream.pick(exchange, ())
+    if target is None:
+        raise NoTarget(f"upstream {upstream.name} has no target")
     assert isinstance(target, LocalTarget)
     exchange.target = target
-    exchange.upstream_name = departure.upstream.name
+    exchange.upstream_name = upstream.name
     exchange.attempts = 1
     inner = local_scope(exchange, outgoing(exchange, departure), target.local)
     inner |= {"type": "websocket", "scheme": scope["scheme"], "subprotocols": scope.get("subprotocols", [])}
@@ -139,18 +142,18 @@ async def serve_local(
         gone = message["type"] == "websocket.disconnect"
         return message
 
-    target.requests += 1
-    target.in_flight += 1
+    error: BadResponse | None = None
+    upstream.began(exchange, target)
     try:
         assert target.local.app is not None
         await target.local.app(inner, receive_on, handshake.pass_on)
     except Exception as exc:
         log.exception("exception in a local app", extra={"app": target.local.name})
         if not gone:
-            target.failures += 1
-            raise BadResponse(f"asgi://{target.local.name}: {exc!r}") from exc
+            error = BadResponse(f"asgi://{target.local.name}: {exc!r}")
+            raise error from exc
     finally:
-        target.in_flight -= 1
+        upstream.ended(exchange, target, error)
     if not handshake.answered:
         raise BadResponse(f"asgi://{target.local.name}: no answer to the handshake")
 

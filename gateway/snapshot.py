@@ -242,12 +242,19 @@ class _Builder:
             address = Address(target.url, None if tls is None else tls.server_name)
             if address.app is not None:
                 local = self.local_apps.setdefault(address.app, LocalApp(address.app))
-                targets.append(LocalTarget(address, local, target.weight))
+                targets.append(
+                    LocalTarget(address, local, target.weight, target.priority, backup=target.backup)
+                )
             else:
                 secure = context if address.scheme == "https" else None
-                targets.append(Target(address, self.deadlines, weight=target.weight, limits=limits, tls=secure))
+                targets.append(
+                    Target(
+                        address, self.deadlines, weight=target.weight, priority=target.priority, backup=target.backup,
+                        limits=limits, tls=secure,
+                    )
+                )  # fmt: skip
         host_header = self.config.host_header_for(options).encode()
-        return Upstream(name, targets, BALANCERS[options.balance](targets), host_header)
+        return Upstream(name, targets, BALANCERS[options.balance], host_header)
 
 
 def _client_tls(options: c.UpstreamTls | None) -> ssl.SSLContext:

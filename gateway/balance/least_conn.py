@@ -21,7 +21,7 @@ class LeastConn(Generic[T]):
 
     def __init__(self, targets: Sequence[T]) -> None:
         self._targets = tuple(targets)
-        self._credits = [0] * len(self._targets)
+        self._credits = [0.0] * len(self._targets)
 
     def pick(self, key: bytes, tried: tuple[T, ...]) -> T | None:
         least: list[int] = []
@@ -40,7 +40,7 @@ class LeastConn(Generic[T]):
 
     def _take_turns(self, equal: list[int]) -> int:
         credits = self._credits
-        total = 0
+        total = 0.0
         richest = equal[0]
         for index in equal:
             weight = self._targets[index].weight

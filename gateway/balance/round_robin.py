@@ -21,7 +21,7 @@ class RoundRobin(Generic[T]):
 
     def __init__(self, targets: Sequence[T]) -> None:
         self._targets = tuple(targets)
-        self._credits = [0] * len(self._targets)
+        self._credits = [0.0] * len(self._targets)
         self._equal = len({target.weight for target in self._targets}) <= 1
         self._next = 0
 
@@ -29,7 +29,7 @@ class RoundRobin(Generic[T]):
         if self._equal:
             return self._walk(tried)
         best = -1
-        total = 0
+        total = 0.0
         credits = self._credits
         for index, target in enumerate(self._targets):
             if target in tried:

@@ -23,6 +23,10 @@ class TargetOptions(Options):
 
     url: TargetUrl = Field(description="http://host:port, https://host, unix:/path or asgi://module:app")
     weight: Whole = Field(default=1, ge=1, le=1000, description="Its part of the requests, beside those of the others")
+    priority: Whole = Field(
+        default=0, ge=0, le=100, description="Only targets of the lowest number that has a ready one are used"
+    )
+    backup: Switch = Field(default=False, description="Used only while no target without this word is ready")
 
 
 class UpstreamTls(Options):

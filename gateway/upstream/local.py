@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from gateway.errors import BadResponse, GatewayError, IncompleteResponse, TargetError
 from gateway.rfc.message import CHUNKED, UNTIL_CLOSE, AnswerHead
+from gateway.upstream.base import TargetBase
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
@@ -113,18 +114,15 @@ class LocalApp:
             self._answer.set_result(failure)
 
 
-class LocalTarget:
+class LocalTarget(TargetBase):
     """The target that stands for a local app, to a balancer and the forwarder like any other."""
 
-    __slots__ = ("address", "failures", "in_flight", "local", "name", "requests", "weight")
+    __slots__ = ("local",)
 
-    def __init__(self, address: Address, local: LocalApp, weight: int = 1) -> None:
-        self.address = address
-        self.name = address.name
-        self.weight = weight
-        self.in_flight = 0
-        self.requests = 0
-        self.failures = 0
+    def __init__(
+        self, address: Address, local: LocalApp, weight: int = 1, priority: int = 0, *, backup: bool = False
+    ) -> None:
+        super().__init__(address, weight, priority, backup=backup)
         self.local = local
 
     def take(self, exchange: Exchange) -> LocalLink | None:

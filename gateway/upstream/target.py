@@ -21,13 +21,14 @@ from gateway.errors import (
     GatewayError,
     TargetError,
 )
-from gateway.upstream.address import Address
+from gateway.upstream.base import TargetBase
 from gateway.upstream.connection import Connection
 from gateway.upstream.tls import tls_error
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange
+    from gateway.upstream.address import Address
 
 __all__ = ["Target", "TargetLimits"]
 
@@ -48,12 +49,11 @@ class TargetLimits:
         self.idle_timeout = idle_timeout
 
 
-class Target:
+class Target(TargetBase):
     """`open` counts all connections, those being made included; `waiting` are those who wait for one, oldest first."""
 
     __slots__ = (
-        "_deadlines", "_idle", "_tls", "_waiting", "address", "bucket", "connections", "deadline", "failures",
-        "in_flight", "limits", "name", "open", "requests", "weight",
+        "_deadlines", "_idle", "_tls", "_waiting", "bucket", "connections", "deadline", "limits", "open",
     )  # fmt: skip
 
     def __init__(
@@ -62,16 +62,13 @@ class Target:
         deadlines: Deadlines,
         *,
         weight: int = 1,
+        priority: int = 0,
+        backup: bool = False,
         limits: TargetLimits | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.address = address
-        self.name = address.name
-        self.weight = weight
+        super().__init__(address, weight, priority, backup=backup)
         self.limits = limits or TargetLimits()
-        self.in_flight = 0
-        self.requests = 0
-        self.failures = 0
         self.open = 0
         self.connections: set[Connection] = set()
         self.deadline = NEVER

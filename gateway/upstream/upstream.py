@@ -1,19 +1,24 @@
-"""A named group of targets, with the balancer that picks one of them."""
+"""A named group of targets: which of them may be picked, the balancer that picks, and what attempts teach about them.
+
+Whoever forwards asks `pick` for a target, and calls `began` and `ended` around every attempt on it, exactly once each.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, TypeAlias
 
-from gateway.errors import NoTarget
+from gateway.errors import NoTarget, TargetError
+from gateway.limits.ready import ready_set
 from gateway.upstream.transport import target_client
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import httpx
 
     from gateway.balance import Balancer
+    from gateway.exchange import Exchange
     from gateway.upstream.local import LocalTarget
     from gateway.upstream.target import Target
 
@@ -24,27 +29,66 @@ UPSTREAM = b"upstream"
 
 
 class Upstream:
-    """host_header: PRESERVE, UPSTREAM (the target's own name) or a literal value for Host."""
+    """targets: all of them, in the order of the file. balancer: over those that may be picked now, the ready set.
+    all_out: nobody is in, and so all are tried. host_header: PRESERVE, UPSTREAM (the target's own name) or a literal
+    value for Host."""
 
-    __slots__ = ("_clients", "balancer", "host_header", "is_local", "name", "targets")
+    __slots__ = ("_balance", "_clients", "_ready", "all_out", "balancer", "host_header", "is_local", "name", "targets")
 
     def __init__(
         self,
         name: str,
         targets: Sequence[AnyTarget],
-        balancer: Balancer[AnyTarget],
+        balance: Callable[[Sequence[AnyTarget]], Balancer[AnyTarget]],
         host_header: bytes = PRESERVE,
     ) -> None:
+        """balance: makes the balancer over the ready set, again whenever that changes."""
         self.name = name
-        self.targets = tuple(targets)
-        self.balancer = balancer
         self.host_header = host_header
         self.is_local = any(target.address.app for target in targets)
+        self._balance = balance
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
+        self.targets = tuple(targets)
+        self._ready, self.all_out = ready_set(self.targets)
+        self.balancer = balance(self._ready)
+
+    # ------------------------------------------------------------ who may be picked
+
+    def set_targets(self, targets: Sequence[AnyTarget]) -> None:
+        """Other targets from now on. Who swaps them starts the new ones, and stops the old ones when their exchanges
+        are over."""
+        self.targets = tuple(targets)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again who is ready, after a target was drained, enabled, judged or replaced."""
+        ready, self.all_out = ready_set(self.targets)
+        if ready != self._ready:
+            self._ready = ready
+            self.balancer = self._balance(ready)
+
+    # ------------------------------------------------------------ attempts
+
+    def pick(self, exchange: Exchange | None, tried: tuple[AnyTarget, ...]) -> AnyTarget | None:
+        """A target that is not in `tried`, or None. exchange: None for what is not a client's request."""
+        return self.balancer.pick(b"", tried)
+
+    def began(self, exchange: Exchange, target: AnyTarget) -> None:
+        """An attempt on this target begins."""
+        target.requests += 1
+        target.in_flight += 1
+
+    def ended(self, exchange: Exchange, target: AnyTarget, error: BaseException | None) -> None:
+        """It is over. error: what became of it, where that is not an answer; only a TargetError is the target's fault."""
+        target.in_flight -= 1
+        if isinstance(error, TargetError):
+            target.failures += 1
+
+    # ------------------------------------------------------------ beside the requests
 
     def client(self) -> httpx.AsyncClient:
         """The httpx client of the target whose turn it is; each target has one, over the connections of all others."""
-        target = self.balancer.pick(b"", ())
+        target = self.pick(None, ())
         if target is None:
             raise NoTarget(f"upstream {self.name} has no target")
         client = self._clients.get(target)

@@ -17,7 +17,7 @@ from gateway.upstream.upstream import Upstream
 
 
 def share(name: str, weight: int = 1, host: bytes = b"preserve") -> Share:
-    return Share(Upstream(name, [], RoundRobin([]), host), Timeouts(), weight)
+    return Share(Upstream(name, [], RoundRobin, host), Timeouts(), weight)
 
 
 def route(*shares: Share, rewrite: PathRewrite | None = None, host_header: bytes | None = None) -> Route:

@@ -1,0 +1,1 @@
+"""What an upstream can bear: pure arithmetic over counters and `now`, one idea a file."""

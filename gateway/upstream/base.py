@@ -1,0 +1,36 @@
+"""What every target has, whatever it leads to: its part of the requests, its counters, and whether it may be picked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.upstream.address import Address
+
+
+class TargetBase:
+    """Balancers and the ready set read these and never write them.
+
+    weight: in effect now, less than `full_weight` while it recovers. priority: 0 is the best. backup: for when no other
+    is ready. drained: by hand. down: by its probes. ejected: for its failures.
+    requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
+    """
+
+    __slots__ = (
+        "address", "backup", "down", "drained", "ejected", "failures", "full_weight", "in_flight", "name", "priority",
+        "requests", "weight",
+    )  # fmt: skip
+
+    def __init__(self, address: Address, weight: int = 1, priority: int = 0, *, backup: bool = False) -> None:
+        self.address = address
+        self.name = address.name
+        self.full_weight = weight
+        self.weight: float = weight
+        self.priority = priority
+        self.backup = backup
+        self.drained = False
+        self.down = False
+        self.ejected = False
+        self.in_flight = 0
+        self.requests = 0
+        self.failures = 0
