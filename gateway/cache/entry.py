@@ -1,0 +1,123 @@
+"""An entry: one stored response, with all that decides about its reuse worked out when it was stored (RFC 9111).
+
+Nothing is parsed when an entry is looked up: directives have become times and switches here. Times are Unix seconds, so
+that an entry means the same in every process and on every machine; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.exchange import Headers
+
+Vary = tuple[tuple[bytes, bytes | None], ...]
+
+MAX_VARIANTS: Final = 64  # entries under one key; the oldest goes when another comes
+MAX_VARY: Final = 16  # request fields that one response may vary on; with more it is not stored
+MAX_TAGS: Final = 256  # of one entry; with more it is not stored, since a purge would miss it
+MAX_TAG: Final = 1024  # bytes of one tag
+OVERHEAD: Final = 1024  # bytes that an entry is taken to need beside its fields and its body
+FIELD_OVERHEAD: Final = 160  # the same for a field: its pair and two values, as objects
+
+
+class Part(NamedTuple):
+    """What an incomplete entry holds of the whole representation: bytes `first` to `last` of `total`, counted from 0
+    as in Content-Range (RFC 9110 section 14.4)."""
+
+    first: int
+    last: int
+    total: int
+
+
+class Entry:
+    """One variant under a key. Only `fresh_until`, `forms` and `memo` ever change; all else belongs to the stored response.
+
+    status, headers: as they came, end-to-end fields only, without Age, Cache-Status and Connection's like; a partial
+        response is kept with the status 200 and the fields of the whole, and with its `part`.
+    chunks: the body in pieces, none of them empty; None where it lies in the store and is read by `Store.body`.
+    length: of the body that is held.
+    part: None for a whole representation.
+    vary: the request fields that selected this response, names lowercase and sorted, with the normalised value that the
+        request had, or None where it had none.
+    tags: what purges by tag name; no tag holds a space but those of Cache-Groups, which belong to an origin.
+    etag, last_modified: the validators as received; empty where there is none.
+    born_at: when it was made, as far as Date and Age tell; `now - born_at` is its age (RFC 9111 section 4.2.3).
+    stored_at: when it was received, or last validated. fresh_until: when it becomes stale.
+    stale_while_revalidate, stale_if_error: seconds after `fresh_until` in which that is allowed (RFC 5861).
+    kept_until: after that it is of no use; a store may drop it then. It is not before `fresh_until`.
+    always_validate: never used without asking (no-cache). never_stale: not used stale, whatever happens
+        (must-revalidate, proxy-revalidate, s-maxage, no-cache). for_authorized: may answer a request with Authorization.
+    forms: the body in content codings, by coding; added later through `Store.add_form`, and only to a whole one.
+    memo: what the process that serves it has worked out about it; neither stored nor copied.
+    """
+
+    __slots__ = (
+        "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
+        "last_modified", "length", "memo", "never_stale", "part", "stale_if_error", "stale_while_revalidate", "status",
+        "stored_at", "tags", "vary",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        *,
+        born_at: float,
+        stored_at: float,
+        fresh_until: float,
+        kept_until: float,
+        chunks: tuple[bytes, ...] | None = (),
+        length: int = 0,
+        part: Part | None = None,
+        vary: Vary = (),
+        tags: tuple[bytes, ...] = (),
+        etag: bytes = b"",
+        last_modified: bytes = b"",
+        stale_while_revalidate: float = 0.0,
+        stale_if_error: float = 0.0,
+        always_validate: bool = False,
+        never_stale: bool = False,
+        for_authorized: bool = False,
+        forms: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.born_at = born_at
+        self.stored_at = stored_at
+        self.fresh_until = fresh_until
+        self.kept_until = kept_until
+        self.chunks = chunks
+        self.length = length
+        self.part = part
+        self.vary = vary
+        self.tags = tags
+        self.etag = etag
+        self.last_modified = last_modified
+        self.stale_while_revalidate = stale_while_revalidate
+        self.stale_if_error = stale_if_error
+        self.always_validate = always_validate
+        self.never_stale = never_stale
+        self.for_authorized = for_authorized
+        self.forms: dict[bytes, bytes] = dict(forms or {})
+        self.memo: object = None
+
+    def with_body(self, chunks: Iterable[bytes]) -> Entry:
+        """The same response with this body, which a writer has gathered. A new entry, without forms."""
+        held = tuple(chunks)
+        return self.copy(chunks=held, length=sum(map(len, held)))
+
+    def copy(self, **changes: object) -> Entry:
+        """A new entry with some fields changed, without forms and memo."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"forms", "memo"}}
+        return Entry(**{**fields, **changes})
+
+    @property
+    def size(self) -> int:
+        """What it costs to hold it in memory, about; forms included."""
+        fields = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in self.headers)
+        body = sum(map(len, self.chunks)) if self.chunks is not None else 0
+        forms = sum(map(len, self.forms.values()))
+        return OVERHEAD + fields + body + forms + sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)
