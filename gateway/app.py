@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 
-from gateway.config import Config, ConfigError, load
+from gateway.admin.control import control_directory
+from gateway.admin.fleet import Fleet
+from gateway.admin.guard import Guard
+from gateway.config import Config, ConfigError, load, split_listen
 from gateway.errors import TargetError
 from gateway.gateway import Gateway
+from gateway.server.listeners import bind
 from gateway.snapshot import build_snapshot, server_settings
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
+ADMIN_BACKLOG: Final = 64
 MENDABLE: Final = (ConfigError, TargetError, OSError)  # a bad configuration, a local app that does not start, files and ports
 
 
@@ -41,6 +46,7 @@ class GatewayApp(Starlette):
         super().__init__(lifespan=self.lifespan)
         self._config = config
         self._gateway: Gateway | None = None
+        self._fleet: Fleet | None = None
         self._starting = asyncio.Lock()
         self._keeper: AsyncGenerator[None, None] | None = None
 
@@ -63,8 +69,7 @@ class GatewayApp(Starlette):
         try:
             yield
         finally:
-            self._gateway = None
-            await gateway.stop()
+            await self._stop(gateway)
 
     async def _start(self) -> Gateway:
         gateway = Gateway(lambda deadlines: build_snapshot(self.config, deadlines))
@@ -74,7 +79,30 @@ class GatewayApp(Starlette):
             await gateway.stop()  # what did start, and the files that are open
             raise
         self._gateway = gateway
+        self._fleet = await self._open_admin(gateway)
         return gateway
+
+    async def _stop(self, gateway: Gateway) -> None:
+        self._gateway = None
+        if self._fleet is not None:
+            await self._fleet.stop()
+        await gateway.stop()
+
+    async def _open_admin(self, gateway: Gateway) -> Fleet:
+        """The control socket, and the listener of `[admin]` where no other process has it."""
+        file, options = self.config.source.file, self.config.admin
+        fleet = Fleet(gateway, control_directory(file) if file else None)
+        await fleet.start()
+        if options.listen is not None:
+            try:
+                sock = bind(options.listen, ADMIN_BACKLOG)
+            except OSError as exc:
+                log.warning("no admin listener in this process", extra={"reason": str(exc)})
+            else:
+                log.info("admin listener", extra={"address": options.listen})
+                where = split_listen(options.listen)
+                await fleet.open(sock, Guard(options.token, {where.host}, local=bool(where.path)))
+        return fleet
 
     async def _start_late(self) -> Gateway:
         """The host has not run our lifespan: start now, and stop when the event loop ends."""
@@ -95,8 +123,7 @@ class GatewayApp(Starlette):
         try:
             yield
         finally:
-            self._gateway = None
-            await gateway.stop()
+            await self._stop(gateway)
 
     def client(self, upstream: str) -> httpx.AsyncClient:
         """Ask an upstream from code of your own: the client of one of its targets, chosen by its balancer.

@@ -13,6 +13,10 @@ from gateway.config.options import FromEnvironment
 OVERRIDE: Final = "GATEWAY__"
 LISTEN: Final = "GATEWAY_LISTEN"
 WORKERS: Final = "WEB_CONCURRENCY"
+ADMIN: Final[Mapping[str, KeyPath]] = {
+    "GATEWAY_ADMIN": ("admin", "listen"),
+    "GATEWAY_ADMIN_TOKEN": ("admin", "token"),
+}
 
 _REFERENCE = re.compile(
     r"\$\$\{"
@@ -82,6 +86,9 @@ def overrides(data: dict[str, Any], environ: Mapping[str, str]) -> Iterator[tupl
         yield ("server", "listen"), [FromEnvironment(entry.strip()) for entry in listen.split(",")], LISTEN
     if (workers := environ.get(WORKERS)) and not (isinstance(server, dict) and "workers" in server):
         yield ("server", "workers"), FromEnvironment(workers), WORKERS
+    for name, path in ADMIN.items():
+        if value := environ.get(name):
+            yield path, FromEnvironment(value), name
     for name in sorted(environ):
         if name.startswith(OVERRIDE):
             yield _path(data, name.removeprefix(OVERRIDE).split("__")), FromEnvironment(environ[name]), name

@@ -1,0 +1,94 @@
+"""Where the processes that serve one file find each other: a private directory with a socket for each of them.
+
+The directory is named after the file, so `gateway reload -c FILE` needs no address and no token: who may open the
+sockets is who runs the gateway, and root. A socket is named after its process, and is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "gateway-"  # of a user's directory: gateway-1000
+SUFFIX: Final = ".sock"
+BACKLOG: Final = 16
+PATH_LIMIT: Final = 107  # bytes: `sun_path` of Linux, less its final NUL
+
+
+class ControlDirectory:
+    """path: it need not exist yet, and goes with the last process."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def bind(self) -> socket.socket:
+        """This process's own socket, listening. Raises OSError where the directory is not private, or not to be had."""
+        for directory in (self.path.parent, self.path):
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o700)
+            _ask_for_private(directory)
+        name = self.path / f"{os.getpid()}{SUFFIX}"
+        if len(os.fsencode(name)) > PATH_LIMIT:
+            raise OSError(f"{name}: the path of a Unix socket is at most {PATH_LIMIT} bytes long")
+        name.unlink(missing_ok=True)  # of a process that died, whose number is ours now
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(str(name))
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def release(self) -> None:
+        """This process serves the file no more."""
+        with contextlib.suppress(OSError):
+            (self.path / f"{os.getpid()}{SUFFIX}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others are there, or what they left
+            self.path.rmdir()
+
+    def sockets(self) -> dict[int, Path]:
+        """Those of all processes, by process id. Some may be of processes that died."""
+        found = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in self.path.glob(f"*{SUFFIX}"):
+                if entry.stem.isdecimal():
+                    found[int(entry.stem)] = entry
+        return dict(sorted(found.items()))
+
+
+def control_directory(file: str | Path) -> ControlDirectory:
+    """That of the processes of this user that serve the file."""
+    return ControlDirectory(_base() / f"{PREFIX}{os.getuid()}" / _name(file))
+
+
+def control_directories(file: str | Path) -> list[ControlDirectory]:
+    """All that may hold the processes that serve the file: for root, those of every user."""
+    if os.getuid():
+        return [control_directory(file)]
+    name = _name(file)
+    return [ControlDirectory(user / name) for user in sorted(_base().glob(f"{PREFIX}*")) if (user / name).is_dir()]
+
+
+def _base() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _name(file: str | Path) -> str:
+    return hashlib.sha256(os.fsencode(os.path.realpath(file))).hexdigest()[:16]
+
+
+def _ask_for_private(directory: Path) -> None:
+    """Somebody else may have made it, and would then get the orders."""
+    found = os.lstat(directory)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise PermissionError(f"{directory} is not a directory of this user alone")

@@ -1,0 +1,75 @@
+"""The admin side of a process: its control socket, and the listener of `[admin]` where this process has it.
+
+What comes by the control socket is for this process alone. What comes by the listener is for all processes that serve
+the same file: whichever of them has the listener passes it on, and its answer says how each of them did.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from gateway.admin.api import follow
+from gateway.admin.client import ask_all, joined
+from gateway.admin.guard import Guard
+from gateway.admin.listener import AdminListener
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from gateway.admin.api import Answer, Order
+    from gateway.admin.control import ControlDirectory
+    from gateway.gateway import Gateway
+
+log = logging.getLogger("gateway.admin")
+
+
+class Fleet:
+    """directory: None where there is no file to be known by: then this process is alone."""
+
+    def __init__(self, gateway: Gateway, directory: ControlDirectory | None) -> None:
+        self._gateway = gateway
+        self._directory = directory
+        self._listeners: list[AdminListener] = []
+
+    async def start(self) -> None:
+        """Be there for orders. Without a place for its socket a process still serves, and knows no others."""
+        if self._directory is None:
+            return
+        try:
+            sock = self._directory.bind()
+        except OSError as exc:
+            log.warning("no control socket: commands do not reach this process", extra={"reason": str(exc)})
+            self._directory = None
+            return
+        await self._listen(sock, Guard(None, local=True), self._alone)
+
+    async def open(self, sock: socket.socket, guard: Guard) -> None:
+        """Take orders for all on this socket, too."""
+        await self._listen(sock, guard, self._all)
+
+    async def stop(self) -> None:
+        if self._directory is not None:
+            self._directory.release()
+        for listener in self._listeners:
+            await listener.stop()
+        self._listeners.clear()
+
+    async def _listen(self, sock: socket.socket, guard: Guard, answer: Callable[[Order], Awaitable[Answer]]) -> None:
+        listener = AdminListener(guard, answer)
+        await listener.start(sock)
+        self._listeners.append(listener)
+
+    async def _alone(self, order: Order) -> Answer:
+        return await follow(self._gateway, order)
+
+    async def _all(self, order: Order) -> Answer:
+        """This process first: where it can not do it, the others need not try."""
+        mine = await follow(self._gateway, order)
+        others = {} if self._directory is None else self._directory.sockets()
+        others.pop(os.getpid(), None)
+        if not mine.well:
+            return joined([mine])
+        return joined([mine, *await ask_all(others, order)])
