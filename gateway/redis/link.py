@@ -31,7 +31,7 @@ class Link(asyncio.Protocol):
 
     __slots__ = (
         "_bound", "_graces", "_heard", "_loop", "_lost", "_outgoing", "_pushed", "_reader", "_sent", "_timer", "is_open",
-        "transport", "unanswered",
+        "transport", "unanswered", "why",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class Link(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
         self.is_open = False
         self.unanswered = 0  # bytes of commands
+        self.why = ""  # it is not open any more
         self._loop = loop
         self._bound = bound
         self._lost = lost
@@ -135,6 +136,7 @@ class Link(asyncio.Protocol):
         if not self.is_open:
             return
         self.is_open = False
+        self.why = why
         self.transport.abort()
         self._outgoing.clear()
         sent, self._sent = self._sent, deque()
