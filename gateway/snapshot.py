@@ -140,9 +140,8 @@ class _Builder:
         self.counters = Counters(deadlines.now)
         self.access_log = _access_log(config.access_log, deadlines)
         self.local_apps: dict[str, LocalApp] = {}  # by name: upstreams that name the same app share it
-        self.upstreams = {
-            name: self._upstream(name, options) for name, options in config.all_upstreams().items()
-        }
+        self.upstream_options = config.all_upstreams()
+        self.upstreams = {name: self._upstream(name, options) for name, options in self.upstream_options.items()}
 
     def snapshot(self) -> Snapshot:
         config = self.config
@@ -211,7 +210,6 @@ class _Builder:
             path, hosts=options.host, methods=options.methods, headers=options.headers, query=options.query
         )
         config = self.config
-        upstreams = config.all_upstreams()
         return Route(
             options.name,
             match,
@@ -219,7 +217,7 @@ class _Builder:
             [
                 Share(
                     self.upstreams[share.upstream],
-                    config.timeouts_for(options, upstreams[share.upstream]),
+                    config.timeouts_for(options, self.upstream_options[share.upstream]),
                     share.weight,
                 )
                 for share in options.shares
