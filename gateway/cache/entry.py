@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 class Entry:
-    """One variant under a key. Only `fresh_until`, `forms` and `memo` ever change; all else belongs to the stored response.
+    """One variant under a key. Only `fresh_until`, `forms`, `memo` and `place` ever change; all else belongs to the stored response.
 
     status, headers: as they came, end-to-end fields only, without Age, Cache-Status and Connection's like; a partial
         response is kept with the status 200 and the fields of the whole, and with its `part`.
@@ -52,12 +52,13 @@ class Entry:
         (must-revalidate, proxy-revalidate, s-maxage, no-cache). for_authorized: may answer a request with Authorization.
     forms: the body in content codings, by coding; added later through `Store.add_form`, and only to a whole one.
     memo: what the process that serves it has worked out about it; neither stored nor copied.
+    place: where the store that gave it keeps it. The store's own; neither stored nor copied.
     """
 
     __slots__ = (
         "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
-        "last_modified", "length", "memo", "never_stale", "part", "stale_if_error", "stale_while_revalidate", "status",
-        "stored_at", "tags", "vary",
+        "last_modified", "length", "memo", "never_stale", "part", "place", "stale_if_error", "stale_while_revalidate",
+        "status", "stored_at", "tags", "vary",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +104,7 @@ class Entry:
         self.for_authorized = for_authorized
         self.forms: dict[bytes, bytes] = dict(forms or {})
         self.memo: object = None
+        self.place: object = None
 
     def with_body(self, chunks: Iterable[bytes]) -> Entry:
         """The same response with this body, which a writer has gathered. A new entry, without forms."""
@@ -110,8 +112,8 @@ class Entry:
         return self.copy(chunks=held, length=sum(map(len, held)))
 
     def copy(self, **changes: object) -> Entry:
-        """A new entry with some fields changed, without forms and memo."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"forms", "memo"}}
+        """A new entry with some fields changed, without forms, memo and place."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"forms", "memo", "place"}}
         return Entry(**{**fields, **changes})
 
     @property
