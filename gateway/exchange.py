@@ -32,11 +32,13 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
+        "attempt_at", "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
         "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
         "trusted", "upstream_name", "websocket",
     )  # fmt: skip
+
+    attempt_at: float  # when the latest attempt began; only where the upstream's balancer wants to know
 
     def __init__(
         self,

@@ -156,7 +156,7 @@ def depart(
     exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None
 ) -> Departure:
     """The request as it leaves us."""
-    share = route.choose()
+    share = route.choose(exchange)
     headers = snapshot.request_fields.of(exchange)
     route.pipeline.prepare(exchange, headers)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))

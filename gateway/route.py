@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.balance import RoundRobin
+from gateway.balance import Hash, RoundRobin
 from gateway.rewrite import request_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.balance import Balancer
+    from gateway.balance.affinity import Preference
     from gateway.exchange import Exchange
     from gateway.pipeline import Pipeline
     from gateway.rewrite import PathRewrite
@@ -21,20 +23,21 @@ if TYPE_CHECKING:
 class Share:
     """An upstream's part of a route's requests."""
 
-    __slots__ = ("in_flight", "timeouts", "upstream", "weight")
+    __slots__ = ("in_flight", "name", "timeouts", "upstream", "weight")
 
     def __init__(self, upstream: Upstream, timeouts: Timeouts, weight: int = 1) -> None:
         self.upstream = upstream
         self.timeouts = timeouts  # the route's own over the upstream's
+        self.name = upstream.name
         self.weight = weight
         self.in_flight = 0
 
 
 class Route:
     """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
-    max_body: bytes."""
+    max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns."""
 
-    __slots__ = ("_split", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares")
+    __slots__ = ("_preference", "_split", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares")
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Route:
         rewrite: PathRewrite | None = None,
         host_header: bytes | None = None,
         max_body: int = 0,
+        preference: Preference[Share] | None = None,
     ) -> None:
         self.name = name
         self.match = match
@@ -54,18 +58,24 @@ class Route:
         self.rewrite = rewrite
         self.host_header = host_header
         self.max_body = max_body
-        self._split = RoundRobin(self.shares) if len(self.shares) > 1 else None
+        self._preference = preference
+        self._split: Balancer[Share] | None = None
+        if len(self.shares) > 1:
+            self._split = RoundRobin(self.shares) if preference is None else Hash(self.shares)
+        if preference is not None:
+            preference.over(self.shares)
 
     @property
     def is_local(self) -> bool:
         """It forwards to apps of this process."""
         return bool(self.shares) and self.shares[0].upstream.is_local
 
-    def choose(self) -> Share:
+    def choose(self, exchange: Exchange) -> Share:
         """The upstream of this request, and its timeouts; shares follow their weights."""
         if self._split is None:
             return self.shares[0]
-        share = self._split.pick(b"", ())
+        preference = self._preference
+        share = self._split.pick(b"", ()) if preference is None else preference.pick(self._split, exchange, ())
         assert share is not None
         return share
 

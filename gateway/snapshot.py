@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
-from gateway.balance import BALANCERS
+from gateway.balancing import balance_of, preference_of, sticky_of, upstream_preference
 from gateway.errors import MethodNotAllowed, NoRoute
 from gateway.observe.access_log import AccessLog
 from gateway.observe.counters import Counters
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway import config as c
+    from gateway.balance.affinity import Preference
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange
     from gateway.policy import Policy
@@ -167,7 +168,9 @@ class _Builder:
             finishing.append(self.access_log)
         return [*finishing, ResponseId(self.request_ids)]
 
-    def _policies(self, options: c.RouteOptions, rewrite: PathRewrite | None) -> list[Policy]:
+    def _policies(
+        self, options: c.RouteOptions, rewrite: PathRewrite | None, split: Preference[Share] | None
+    ) -> list[Policy]:
         """In the order of `admit`; `amend` runs backwards, so that a route's own response fields have the last word
         over the target's and compression sees the final media type."""
         config = self.config
@@ -183,6 +186,8 @@ class _Builder:
         if (changes := options.response_headers) is not None:
             policies.append(ResponseHeaders(set=changes.set, add=changes.add, remove=changes.remove))
         policies.append(PublicAddresses(rewrite))
+        if (sticky := sticky_of([self.upstreams[share.upstream] for share in options.shares], split)) is not None:
+            policies.append(sticky)
         if options.redirect is not None:
             policies.append(Redirect(options.redirect.to, options.redirect.status))
         elif options.respond is not None:
@@ -210,10 +215,11 @@ class _Builder:
             path, hosts=options.host, methods=options.methods, headers=options.headers, query=options.query
         )
         config = self.config
+        split = preference_of(options.name, options.hash_on, options.sticky)
         return Route(
             options.name,
             match,
-            Pipeline(self._policies(options, rewrite)),
+            Pipeline(self._policies(options, rewrite, split)),
             [
                 Share(
                     self.upstreams[share.upstream],
@@ -225,6 +231,7 @@ class _Builder:
             rewrite=rewrite,
             host_header=None if options.host_header is None else options.host_header.encode(),
             max_body=config.max_body_for(options),
+            preference=split,
         )
 
     # ------------------------------------------------------------ upstreams
@@ -252,7 +259,9 @@ class _Builder:
                     )
                 )  # fmt: skip
         host_header = self.config.host_header_for(options).encode()
-        return Upstream(name, targets, BALANCERS[options.balance], host_header)
+        return Upstream(
+            name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now
+        )
 
 
 def _client_tls(options: c.UpstreamTls | None) -> ssl.SSLContext:

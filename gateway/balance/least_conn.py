@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.balance import Balanced
+    from gateway.balance import Balanced, BalancerOptions
 
 T = TypeVar("T", bound="Balanced")
 
@@ -19,7 +19,7 @@ T = TypeVar("T", bound="Balanced")
 class LeastConn(Generic[T]):
     __slots__ = ("_credits", "_targets")
 
-    def __init__(self, targets: Sequence[T]) -> None:
+    def __init__(self, targets: Sequence[T], options: BalancerOptions | None = None) -> None:
         self._targets = tuple(targets)
         self._credits = [0.0] * len(self._targets)
 

@@ -5,6 +5,7 @@
 
 from gateway.config.access import Access
 from gateway.config.addresses import Listen, split_listen
+from gateway.config.balance import StickyOptions
 from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import ConfigError, Fault
 from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
@@ -43,6 +44,7 @@ __all__ = [
     "ServerTls",
     "Share",
     "Source",
+    "StickyOptions",
     "TargetOptions",
     "Timeouts",
     "UpstreamOptions",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.config.balance import SECRET
+
 if TYPE_CHECKING:
+    from gateway.config.balance import StickyOptions
     from gateway.config.faults import Fault
     from gateway.config.model import Config
     from gateway.config.routes import RouteOptions
@@ -17,7 +20,7 @@ def lint(config: Config) -> list[Fault]:
     if not config.routes:
         return [config.source.fault((), "there are no routes: every request gets 404")]
     return sorted(
-        [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config)],
+        [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config), *_open_cookies(config)],
         key=lambda fault: (fault.line, fault.column),
     )
 
@@ -54,6 +57,20 @@ def _idle_prefixes(config: Config) -> list[Fault]:
             message = f'no path of "{route.path}" begins with "{prefix}"'
             faults.append(config.source.fault(("routes", index, "strip_prefix"), message))
     return faults
+
+
+def _open_cookies(config: Config) -> list[Fault]:
+    """Without a secret anybody can make the cookie of an address, and see whether it is one of ours."""
+    places: list[tuple[tuple[str | int, ...], StickyOptions | None]] = [
+        *((("upstreams", name, "sticky"), upstream.sticky) for name, upstream in config.upstreams.items()),
+        *((("routes", index, "sticky"), route.sticky) for index, route in enumerate(config.routes)),
+    ]
+    message = "has no keys: the names behind its values can be guessed"
+    return [
+        config.source.fault(place, message, f"add keys with {SECRET} random characters")
+        for place, sticky in places
+        if sticky is not None and not sticky.keys
+    ]
 
 
 def takes_all_of(first: RouteOptions, second: RouteOptions) -> bool:

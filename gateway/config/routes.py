@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gateway.config.access import Access
 from gateway.config.addresses import UpstreamReference
+from gateway.config.balance import HashOn, StickyOptions
 from gateway.config.edits import RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import KeyPath, Wrong
 from gateway.config.inherited import CompressionSwitch, HstsSwitch, Timeouts
@@ -35,6 +36,7 @@ _REWRITE = re.compile(r"[!-~]*")  # further bytes must be percent-encoded in a r
 
 ACTIONS = ("upstream", "split", "redirect", "respond")
 _FORWARDING = ("upstream", "split")
+_PLACE = "write it in [upstreams.NAME], or leave it out"
 _ONLY_FORWARDED = ("strip_prefix", "add_prefix", "rewrite", "request_headers", "timeouts", "host_header", "max_body")
 
 
@@ -90,6 +92,12 @@ class RouteOptions(Options):
 
     upstream: UpstreamReference | None = Field(default=None, description="The name of an upstream, or a URL")
     split: list[Share] = Field(default=[], description="Several upstreams by weight")
+    hash_on: HashOn = Field(
+        default=[], description="By what a client keeps its share of a split; words as for an upstream"
+    )
+    sticky: StickyOptions | None = Field(
+        default=None, description="A cookie by which clients keep their share of a split"
+    )
     redirect: RedirectOptions | None = Field(default=None, description="Send the client elsewhere")
     respond: RespondOptions | None = Field(default=None, description="A fixed response")
 
@@ -129,6 +137,10 @@ def _action_faults(stated: set[str]) -> Iterator[Wrong]:
         yield Wrong("the route does nothing", f"add one of {', '.join(ACTIONS)}")
     for action in actions[1:]:
         yield Wrong(f"excludes {actions[0]}: a route does one thing", "leave one of them out", (action,))
+    if actions and actions[0] != "split":
+        for key in ("hash_on", "sticky"):
+            if key in stated:
+                yield Wrong(f"has no effect with {actions[0]}: it chooses among the shares of a split", _PLACE, (key,))
     if actions and actions[0] not in _FORWARDING:
         for key in _ONLY_FORWARDED:
             if key in stated:

@@ -120,8 +120,11 @@ SIZE_SCHEMA: Final = {
     "examples": ["512B", "64KiB", "10MB"],
 }
 
+PERCENT_SCHEMA: Final = {"type": "string", "pattern": r"^\d+(\.\d+)? *%$", "examples": ["20%"]}
+
 Duration = Annotated[float, _reader(duration, "a duration", "s"), WithJsonSchema(DURATION_SCHEMA)]
 PositiveDuration = Annotated[float, _reader(duration, "a duration", "s"), Gt(0), WithJsonSchema(DURATION_SCHEMA)]
 WholeSeconds = Annotated[int, _reader(_whole_seconds, "a duration", "s"), WithJsonSchema(DURATION_SCHEMA)]
 Size = Annotated[int, _reader(size, "a size", "B"), WithJsonSchema(SIZE_SCHEMA)]
 PositiveSize = Annotated[int, _reader(size, "a size", "B"), Gt(0), WithJsonSchema(SIZE_SCHEMA)]
+Percent = Annotated[float, _reader(percent, "a percentage", "%"), Gt(0), WithJsonSchema(PERCENT_SCHEMA)]

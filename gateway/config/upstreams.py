@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from gateway.balance import BALANCERS
 from gateway.config.addresses import TargetUrl
+from gateway.config.balance import BalancerName, HashOn, StickyOptions
 from gateway.config.faults import Wrong
 from gateway.config.inherited import Timeouts
-from gateway.config.options import Options, Switch, Whole, read, switched
+from gateway.config.options import Options, Switch, Whole, read, switched, whole
 from gateway.config.texts import ExistingFile, HostValue
-from gateway.config.units import PositiveDuration
+from gateway.config.units import Percent, PositiveDuration
 
 _ASGI = "asgi://"
 _HTTPS = "https://"
@@ -67,7 +69,15 @@ class UpstreamOptions(Options):
     targets: list[Annotated[TargetOptions, BeforeValidator(_target, json_schema_input_type=TargetOptions | str)]] = (
         Field(min_length=1, description="Tables with url and weight, or the URLs alone")
     )
-    balance: Literal["round_robin", "least_conn"] = Field(default="round_robin", description="Which target is next")
+    balance: BalancerName = Field(default="round_robin", description="Which target is next")
+    balance_options: dict[str, Any] = Field(default={}, description="For a balancer of another package")
+    hash_on: HashOn = Field(
+        default=[], description="client_ip, path, header:NAME, cookie:NAME or query:NAME; the first that a request has"
+    )
+    hash_slack: Percent | None = Field(
+        default=None, description="How far above its part of the requests in flight hash may load a target"
+    )
+    sticky: StickyOptions | None = Field(default=None, description="A cookie by which clients come back to a target")
     timeouts: Timeouts = Field(default=Timeouts(), description="Over those of [defaults]")
     tls: UpstreamTls | None = Field(default=None, description="For https:// targets")
     host_header: HostValue | None = Field(
@@ -99,7 +109,25 @@ class UpstreamOptions(Options):
                     yield Wrong("has no effect for asgi:// apps: they have no connections", "leave it out", (key,))
         if given.get("tls") is not None and known and not any(url.startswith(_HTTPS) for url in known):
             yield Wrong("has no effect without an https:// target", 'write "https://..." in targets', ("tls",))
+        yield from _balance_faults(given, items)
 
     @property
     def is_https(self) -> bool:
         return any(target.url.startswith(_HTTPS) for target in self.targets)
+
+
+def _balance_faults(given: Mapping[str, Any], targets: Sequence[Any]) -> Iterator[Wrong]:
+    """Keys that this balancer does not look at. One of another package may look at all but the slack."""
+    balance = given.get("balance", "round_robin")
+    if given.get("hash_slack") is not None and balance != "hash":
+        yield Wrong('has no effect without balance = "hash"', "leave it out", ("hash_slack",))
+    if balance not in BALANCERS:
+        return
+    if given.get("hash_on") and balance != "hash":
+        yield Wrong(f'has no effect with balance = "{balance}"', 'write balance = "hash"', ("hash_on",))
+    if given.get("balance_options"):
+        yield Wrong(f'has no effect with balance = "{balance}"', "it is for balancers of others", ("balance_options",))
+    if balance == "first":
+        for index, target in enumerate(targets):
+            if whole(read(target, "weight")) not in (None, 1):
+                yield Wrong('has no effect with balance = "first"', "leave it out", ("targets", index, "weight"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.balance.peak_ewma import PeakEwma
+
 if TYPE_CHECKING:
     from gateway.upstream.address import Address
 
@@ -13,11 +15,12 @@ class TargetBase:
 
     weight: in effect now, less than `full_weight` while it recovers. priority: 0 is the best. backup: for when no other
     is ready. drained: by hand. down: by its probes. ejected: for its failures.
+    latency: what answers of the target take; for a balancer that learns it.
     requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
     """
 
     __slots__ = (
-        "address", "backup", "down", "drained", "ejected", "failures", "full_weight", "in_flight", "name", "priority",
+        "address", "backup", "down", "drained", "ejected", "failures", "full_weight", "in_flight", "latency", "name", "priority",
         "requests", "weight",
     )  # fmt: skip
 
@@ -34,3 +37,4 @@ class TargetBase:
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
+        self.latency = PeakEwma()

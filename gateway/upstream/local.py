@@ -7,13 +7,13 @@ slow, and in `receive` for the rest of the body. Its lifespan is run, once, with
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from gateway.errors import BadResponse, GatewayError, IncompleteResponse, TargetError
+from gateway.extensions import imported
 from gateway.rfc.message import CHUNKED, UNTIL_CLOSE, AnswerHead
 from gateway.upstream.base import TargetBase
 from gateway.upstream.sink import Outgoing
@@ -36,14 +36,10 @@ STARTUP_TIMEOUT: Final = 60.0
 
 def import_app(name: str) -> App:
     """`module:attribute` to the app. Raises TargetError."""
-    module_name, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in (attribute or "app").split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as exc:
-        raise TargetError(f"asgi://{name}: {exc}") from exc
-    return found  # type: ignore[no-any-return]
+        return imported(name)  # type: ignore[no-any-return]
+    except ImportError as exc:
+        raise TargetError(f"asgi://{exc}") from exc
 
 
 class LocalApp:

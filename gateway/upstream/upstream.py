@@ -6,10 +6,13 @@ Whoever forwards asks `pick` for a target, and calls `began` and `ended` around 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
+from gateway.balance import Learns
 from gateway.errors import NoTarget, TargetError
 from gateway.limits.ready import ready_set
+from gateway.upstream.lessons import teach
 from gateway.upstream.transport import target_client
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.balance import Balancer
+    from gateway.balance.affinity import Affinity, Preference
     from gateway.exchange import Exchange
     from gateway.upstream.local import LocalTarget
     from gateway.upstream.target import Target
@@ -33,7 +37,10 @@ class Upstream:
     all_out: nobody is in, and so all are tried. host_header: PRESERVE, UPSTREAM (the target's own name) or a literal
     value for Host."""
 
-    __slots__ = ("_balance", "_clients", "_ready", "all_out", "balancer", "host_header", "is_local", "name", "targets")
+    __slots__ = (
+        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "all_out", "balancer", "host_header", "is_local",
+        "name", "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,8 +48,11 @@ class Upstream:
         targets: Sequence[AnyTarget],
         balance: Callable[[Sequence[AnyTarget]], Balancer[AnyTarget]],
         host_header: bytes = PRESERVE,
+        preference: Preference[AnyTarget] | None = None,
+        now: Callable[[], float] = monotonic,
     ) -> None:
-        """balance: makes the balancer over the ready set, again whenever that changes."""
+        """balance: makes the balancer over the ready set, again whenever that changes. preference: what a request
+        says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`."""
         self.name = name
         self.host_header = host_header
         self.is_local = any(target.address.app for target in targets)
@@ -50,7 +60,9 @@ class Upstream:
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
         self.targets = tuple(targets)
         self._ready, self.all_out = ready_set(self.targets)
-        self.balancer = balance(self._ready)
+        self._preference = preference
+        self._now = now
+        self._take_in(self._ready)
 
     # ------------------------------------------------------------ who may be picked
 
@@ -64,25 +76,42 @@ class Upstream:
         """Look again who is ready, after a target was drained, enabled, judged or replaced."""
         ready, self.all_out = ready_set(self.targets)
         if ready != self._ready:
-            self._ready = ready
-            self.balancer = self._balance(ready)
+            self._take_in(ready)
+
+    def _take_in(self, ready: tuple[AnyTarget, ...]) -> None:
+        self._ready = ready
+        self.balancer = self._balance(ready)
+        self._learner = self.balancer if isinstance(self.balancer, Learns) else None
+        if self._preference is not None:
+            self._preference.over(ready)
+
+    @property
+    def affinity(self) -> Affinity[AnyTarget] | None:
+        """By whose cookies clients come back to their targets, where they do."""
+        return None if self._preference is None else self._preference.affinity
 
     # ------------------------------------------------------------ attempts
 
     def pick(self, exchange: Exchange | None, tried: tuple[AnyTarget, ...]) -> AnyTarget | None:
         """A target that is not in `tried`, or None. exchange: None for what is not a client's request."""
-        return self.balancer.pick(b"", tried)
+        if self._preference is None or exchange is None:
+            return self.balancer.pick(b"", tried)
+        return self._preference.pick(self.balancer, exchange, tried)
 
     def began(self, exchange: Exchange, target: AnyTarget) -> None:
         """An attempt on this target begins."""
         target.requests += 1
         target.in_flight += 1
+        if self._learner is not None:
+            exchange.attempt_at = self._now()
 
     def ended(self, exchange: Exchange, target: AnyTarget, error: BaseException | None) -> None:
         """It is over. error: what became of it, where that is not an answer; only a TargetError is the target's fault."""
         target.in_flight -= 1
         if isinstance(error, TargetError):
             target.failures += 1
+        if self._learner is not None:
+            teach(self._learner, exchange, target, error, self._now())
 
     # ------------------------------------------------------------ beside the requests
 

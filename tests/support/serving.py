@@ -144,7 +144,7 @@ def forwarding(*targets: str, **route: Any) -> dict[str, Any]:
     }
 
 
-UPSTREAM_KEYS = ("balance", "tls", "keepalive", "max_connections", "max_pending")
+UPSTREAM_KEYS = ("balance", "balance_options", "hash_on", "hash_slack", "sticky", "tls", "keepalive", "max_connections", "max_pending")
 
 
 class Pair:

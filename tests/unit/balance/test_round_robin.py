@@ -8,21 +8,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.balance import BALANCERS, RoundRobin
-
-
-class Weighted:
-    """A target as balancers see it."""
-
-    def __init__(self, weight: int = 1, in_flight: int = 0) -> None:
-        self.weight = weight
-        self.in_flight = in_flight
-
+from gateway.balance import RoundRobin
+from support.balancing import Stub, named
 
 WEIGHTS = st.lists(st.integers(1, 12), min_size=1, max_size=7)
 
 
-def picks(balancer: RoundRobin[Weighted], count: int) -> list[Weighted]:
+def picks(balancer: RoundRobin[Stub], count: int) -> list[Stub]:
     picked = [balancer.pick(b"", ()) for _ in range(count)]
     assert None not in picked
     return picked  # type: ignore[return-value]
@@ -30,7 +22,7 @@ def picks(balancer: RoundRobin[Weighted], count: int) -> list[Weighted]:
 
 @given(WEIGHTS, st.integers(1, 3))
 def test_shares_are_the_weights_after_every_cycle(weights: list[int], cycles: int):
-    targets = [Weighted(weight) for weight in weights]
+    targets = [Stub(weight) for weight in weights]
     balancer = RoundRobin(targets)
     for _ in range(cycles):
         counted = Counter(picks(balancer, sum(weights)))
@@ -39,13 +31,13 @@ def test_shares_are_the_weights_after_every_cycle(weights: list[int], cycles: in
 
 @given(st.integers(1, 7), st.integers(1, 9))
 def test_equal_weights_make_a_plain_circle(count: int, weight: int):
-    targets = [Weighted(weight) for _ in range(count)]
+    targets = [Stub(weight) for _ in range(count)]
     assert picks(RoundRobin(targets), 2 * count) == targets * 2
 
 
 @given(WEIGHTS)
 def test_turns_are_spread_over_the_cycle(weights: list[int]):
-    targets = [Weighted(weight) for weight in weights]
+    targets = [Stub(weight) for weight in weights]
     total = sum(weights)
     turns = picks(RoundRobin(targets), 2 * total)
     for target in targets:
@@ -56,13 +48,13 @@ def test_turns_are_spread_over_the_cycle(weights: list[int]):
 
 
 def test_a_heavy_target_does_not_get_its_turns_in_a_row():
-    a, b, c = Weighted(5), Weighted(1), Weighted(1)
+    a, b, c = Stub(5), Stub(1), Stub(1)
     assert picks(RoundRobin([a, b, c]), 7) == [a, a, b, a, c, a, a]
 
 
 @given(WEIGHTS, st.data())
 def test_a_tried_target_is_never_picked_and_any_other_is(weights: list[int], data: st.DataObject):
-    targets = [Weighted(weight) for weight in weights]
+    targets = [Stub(weight) for weight in weights]
     balancer = RoundRobin(targets)
     for _ in range(20):
         tried = tuple(data.draw(st.lists(st.sampled_from(targets), unique=True)))
@@ -73,7 +65,7 @@ def test_a_tried_target_is_never_picked_and_any_other_is(weights: list[int], dat
 
 @given(WEIGHTS, st.data())
 def test_targets_that_were_passed_over_do_not_spoil_the_shares(weights: list[int], data: st.DataObject):
-    targets = [Weighted(weight) for weight in weights]
+    targets = [Stub(weight) for weight in weights]
     balancer = RoundRobin(targets)
     for _ in range(10):
         balancer.pick(b"", tuple(data.draw(st.lists(st.sampled_from(targets), unique=True))))
@@ -82,11 +74,26 @@ def test_targets_that_were_passed_over_do_not_spoil_the_shares(weights: list[int
         assert abs(counted[target] - 10 * target.weight) <= 10 + len(targets)
 
 
-def test_without_targets_there_is_nothing_to_pick():
-    assert RoundRobin[Weighted]([]).pick(b"", ()) is None
+@given(st.lists(st.floats(0.01, 10), min_size=2, max_size=5))
+def test_credits_stay_bounded_with_weights_that_are_no_whole_numbers(weights: list[float]):
+    balancer = RoundRobin(named(weights))
+    picks(balancer, 500)
+    assert max(map(abs, balancer._credits)) <= len(weights) * sum(weights)
 
 
-def test_every_balancer_is_known_by_its_name():
-    for balancer in BALANCERS.values():
-        target = Weighted()
-        assert balancer([target]).pick(b"", ()) is target
+def test_the_circle_is_left_while_a_target_starts_slowly_and_walked_again_afterwards():
+    a, b = named([1, 1])
+    balancer = RoundRobin([a, b])
+    b.weight = 0.25
+    assert Counter(picks(balancer, 100)) == {a: 80, b: 20}
+    b.weight = 1
+    picks(balancer, 1)  # it is noticed now
+    turns = picks(balancer, 4)
+    assert turns in ([a, b, a, b], [b, a, b, a])
+    assert balancer._common == 1
+
+
+def test_nobody_is_picked_where_all_were_tried_in_the_circle_or_outside():
+    for weights in ([1, 1], [1, 2]):
+        targets = named(weights)
+        assert RoundRobin(targets).pick(b"", tuple(targets)) is None

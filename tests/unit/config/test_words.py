@@ -27,7 +27,7 @@ def test_every_foreign_word_leads_to_a_key_that_there_is(word: str):
 
 def test_every_foreign_value_leads_to_one_that_there_is():
     assert set(FOREIGN_VALUES.values()) <= {
-        "least_conn", "round_robin", "1.2", "1.3", "required", "optional", "off", "combined",
+        "least_conn", "least_time", "round_robin", "p2c", "hash", "client_ip", "path", "1.2", "1.3", "required", "optional", "off", "combined",
     }  # fmt: skip
 
 
