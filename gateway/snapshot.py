@@ -30,6 +30,7 @@ from gateway.rfc.uri import match_path
 from gateway.route import Route, Share
 from gateway.router import Match, PathPattern, Rejected, Router, compile_path, quoted
 from gateway.server.settings import ServerSettings
+from gateway.upkeep import health_of
 from gateway.upstream.address import Address
 from gateway.upstream.local import LocalApp, LocalTarget
 from gateway.upstream.target import Target, TargetLimits
@@ -260,7 +261,8 @@ class _Builder:
                 )  # fmt: skip
         host_header = self.config.host_header_for(options).encode()
         return Upstream(
-            name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now
+            name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
+            health=health_of(options, self.deadlines),
         )
 
 

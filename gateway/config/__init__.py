@@ -8,6 +8,7 @@ from gateway.config.addresses import Listen, split_listen
 from gateway.config.balance import StickyOptions
 from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import ConfigError, Fault
+from gateway.config.health import HealthCheckOptions, PassiveOptions, statuses
 from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.lint import lint
 from gateway.config.model import Config, inline_upstream
@@ -30,9 +31,11 @@ __all__ = [
     "Defaults",
     "Fault",
     "HeaderEdits",
+    "HealthCheckOptions",
     "Hsts",
     "Keepalive",
     "Listen",
+    "PassiveOptions",
     "RedirectOptions",
     "RequestHeaderEdits",
     "RespondOptions",
@@ -56,4 +59,5 @@ __all__ = [
     "load",
     "parse",
     "split_listen",
+    "statuses",
 ]

@@ -11,6 +11,7 @@ from gateway.balance import BALANCERS
 from gateway.config.addresses import TargetUrl
 from gateway.config.balance import BalancerName, HashOn, StickyOptions
 from gateway.config.faults import Wrong
+from gateway.config.health import HealthCheckOptions, PassiveOptions, PassiveSwitch
 from gateway.config.inherited import Timeouts
 from gateway.config.options import Options, Switch, Whole, read, switched, whole
 from gateway.config.texts import ExistingFile, HostValue
@@ -90,6 +91,11 @@ class UpstreamOptions(Options):
     max_pending: Whole = Field(
         default=1000, ge=0, description="Requests that wait for a connection, per target; 503 above"
     )
+    health_check: HealthCheckOptions | None = Field(default=None, description="Probes of every target; none if left out")
+    passive: PassiveSwitch = Field(default=PassiveOptions(), description="Targets that fail are left out for a while")
+    slow_start: PositiveDuration | None = Field(
+        default=None, description="How long a target that recovered takes to get its whole part again"
+    )
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -104,9 +110,12 @@ class UpstreamOptions(Options):
         if any(local) and not all(local):
             yield Wrong("asgi:// apps and servers cannot share an upstream", "declare two, and split", ("targets",))
         if known and all(local):
-            for key in ("keepalive", "max_connections", "max_pending"):
+            for key in ("keepalive", "max_connections", "max_pending", "health_check"):
                 if given.get(key) is not None:
-                    yield Wrong("has no effect for asgi:// apps: they have no connections", "leave it out", (key,))
+                    yield Wrong("has no effect for asgi:// apps: they are in this process", "leave it out", (key,))
+        judged = given.get("health_check") is not None or switched(given.get("passive", True)) is not False
+        if given.get("slow_start") is not None and not judged:
+            yield Wrong("has no effect where no target is taken out", "add health_check or passive", ("slow_start",))
         if given.get("tls") is not None and known and not any(url.startswith(_HTTPS) for url in known):
             yield Wrong("has no effect without an https:// target", 'write "https://..." in targets', ("tls",))
         yield from _balance_faults(given, items)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.balance.peak_ewma import PeakEwma
+from gateway.limits.outlier import Outlier
+from gateway.limits.verdict import Verdict
 
 if TYPE_CHECKING:
     from gateway.upstream.address import Address
@@ -14,14 +16,15 @@ class TargetBase:
     """Balancers and the ready set read these and never write them.
 
     weight: in effect now, less than `full_weight` while it recovers. priority: 0 is the best. backup: for when no other
-    is ready. drained: by hand. down: by its probes. ejected: for its failures.
+    is ready. drained: by hand. down: by its probes, which `verdict` sums up. ejected: for its failures, which `outlier`
+    sums up; `ejected_by_status` where those were answers. reason: of the last time that it was taken out.
     latency: what answers of the target take; for a balancer that learns it.
     requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
     """
 
     __slots__ = (
-        "address", "backup", "down", "drained", "ejected", "failures", "full_weight", "in_flight", "latency", "name", "priority",
-        "requests", "weight",
+        "address", "backup", "down", "drained", "ejected", "ejected_by_status", "ejections", "failures", "full_weight",
+        "in_flight", "latency", "name", "outlier", "priority", "reason", "requests", "verdict", "weight",
     )  # fmt: skip
 
     def __init__(self, address: Address, weight: int = 1, priority: int = 0, *, backup: bool = False) -> None:
@@ -38,3 +41,8 @@ class TargetBase:
         self.requests = 0
         self.failures = 0
         self.latency = PeakEwma()
+        self.outlier = Outlier()
+        self.verdict = Verdict()
+        self.ejected_by_status = False
+        self.ejections = 0
+        self.reason = ""

@@ -78,6 +78,10 @@ class Target(TargetBase):
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
+    def beside(self, limits: TargetLimits) -> Target:
+        """The same address again, with connections and counters of its own."""
+        return Target(self.address, self._deadlines, limits=limits, tls=self._tls)
+
     # ------------------------------------------------------------ taking and giving back
 
     def take(self, exchange: Exchange) -> Connection | None:

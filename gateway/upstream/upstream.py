@@ -6,12 +6,14 @@ Whoever forwards asks `pick` for a target, and calls `began` and `ended` around 
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.balance import Learns
 from gateway.errors import NoTarget, TargetError
 from gateway.limits.ready import ready_set
+from gateway.upstream.health import NO_STATUS
 from gateway.upstream.lessons import teach
 from gateway.upstream.transport import target_client
 
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from gateway.balance import Balancer
     from gateway.balance.affinity import Affinity, Preference
     from gateway.exchange import Exchange
+    from gateway.upstream.health import Health
     from gateway.upstream.local import LocalTarget
     from gateway.upstream.target import Target
 
     AnyTarget: TypeAlias = Target | LocalTarget
+
+log = logging.getLogger("gateway.health")
 
 PRESERVE = b"preserve"
 UPSTREAM = b"upstream"
@@ -34,12 +39,12 @@ UPSTREAM = b"upstream"
 
 class Upstream:
     """targets: all of them, in the order of the file. balancer: over those that may be picked now, the ready set.
-    all_out: nobody is in, and so all are tried. host_header: PRESERVE, UPSTREAM (the target's own name) or a literal
-    value for Host."""
+    all_out: nobody is in, and so all are tried. health: who judges the targets, where somebody does.
+    host_header: PRESERVE, UPSTREAM (the target's own name) or a literal value for Host."""
 
     __slots__ = (
-        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "all_out", "balancer", "host_header", "is_local",
-        "name", "targets",
+        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "_suspect", "all_out", "balancer", "health",
+        "host_header", "is_local", "name", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +55,8 @@ class Upstream:
         host_header: bytes = PRESERVE,
         preference: Preference[AnyTarget] | None = None,
         now: Callable[[], float] = monotonic,
+        *,
+        health: Health | None = None,
     ) -> None:
         """balance: makes the balancer over the ready set, again whenever that changes. preference: what a request
         says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`."""
@@ -59,6 +66,8 @@ class Upstream:
         self._balance = balance
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
         self.targets = tuple(targets)
+        self.health = health
+        self._suspect = NO_STATUS if health is None else health.suspect
         self._ready, self.all_out = ready_set(self.targets)
         self._preference = preference
         self._now = now
@@ -70,11 +79,19 @@ class Upstream:
         """Other targets from now on. Who swaps them starts the new ones, and stops the old ones when their exchanges
         are over."""
         self.targets = tuple(targets)
+        if self.health is not None and self.health.running:
+            self.health.follow(self, self.targets)
         self.refresh()
 
     def refresh(self) -> None:
         """Look again who is ready, after a target was drained, enabled, judged or replaced."""
-        ready, self.all_out = ready_set(self.targets)
+        ready, all_out = ready_set(self.targets)
+        if all_out is not self.all_out:
+            self.all_out = all_out
+            if all_out:
+                log.warning("all targets out", extra={"upstream": self.name})
+            else:
+                log.info("targets in again", extra={"upstream": self.name})
         if ready != self._ready:
             self._take_in(ready)
 
@@ -108,10 +125,15 @@ class Upstream:
     def ended(self, exchange: Exchange, target: AnyTarget, error: BaseException | None) -> None:
         """It is over. error: what became of it, where that is not an answer; only a TargetError is the target's fault."""
         target.in_flight -= 1
-        if isinstance(error, TargetError):
-            target.failures += 1
         if self._learner is not None:
             teach(self._learner, exchange, target, error, self._now())
+        if error is None and exchange.status < self._suspect:
+            target.outlier.in_a_row = 0
+            return
+        if isinstance(error, TargetError):
+            target.failures += 1
+        if self.health is not None:
+            self.health.ended(exchange, target, error)
 
     # ------------------------------------------------------------ beside the requests
 
@@ -128,7 +150,12 @@ class Upstream:
     async def start(self) -> None:
         for target in self.targets:
             await target.start()
+        if self.health is not None:
+            self.health.start(self, self.targets)
+            self.refresh()
 
     async def stop(self) -> None:
+        if self.health is not None:
+            await self.health.stop()
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
         await asyncio.gather(*(target.stop() for target in self.targets))

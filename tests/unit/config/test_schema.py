@@ -39,6 +39,8 @@ TABLES: Mapping[str, type[Options]] = {
     "sticky": c.StickyOptions,
     "upstream tls": c.UpstreamTls,
     "keepalive": c.Keepalive,
+    "health_check": c.HealthCheckOptions,
+    "passive": c.PassiveOptions,
     "`[[routes]]`": c.RouteOptions,
     "split": c.Share,
     "redirect": c.RedirectOptions,
