@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +24,13 @@ from gateway.admin.guard import Guard
 from gateway.config import Config, ConfigError, load, split_listen
 from gateway.errors import TargetError
 from gateway.gateway import Gateway
+from gateway.reload import Reloading
 from gateway.server.listeners import bind
 from gateway.snapshot import build_snapshot, server_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    import socket
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     import httpx
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,6 +49,7 @@ class GatewayApp(Starlette):
     def __init__(self, config: Config | Path | str | None = None) -> None:
         super().__init__(lifespan=self.lifespan)
         self._config = config
+        self._settings: tuple[Config, ServerSettings] | None = None
         self._gateway: Gateway | None = None
         self._fleet: Fleet | None = None
         self._starting = asyncio.Lock()
@@ -52,7 +57,9 @@ class GatewayApp(Starlette):
 
     @property
     def config(self) -> Config:
-        """The configuration; read once, from GATEWAY_CONFIG or ./routes.toml where none was given."""
+        """The configuration that is in force; first read from GATEWAY_CONFIG or ./routes.toml where none was given."""
+        if self._gateway is not None:
+            return self._gateway.snapshot.config
         if not isinstance(self._config, Config):
             self._config = load(self._config or os.environ.get("GATEWAY_CONFIG", "routes.toml"))
         return self._config
@@ -60,7 +67,10 @@ class GatewayApp(Starlette):
     @property
     def server_settings(self) -> ServerSettings:
         """What our own protocol class binds its connections by."""
-        return server_settings(self.config)
+        config = self.config
+        if self._settings is None or self._settings[0] is not config:
+            self._settings = config, server_settings(config)
+        return self._settings[1]
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
@@ -72,37 +82,78 @@ class GatewayApp(Starlette):
             await self._stop(gateway)
 
     async def _start(self) -> Gateway:
-        gateway = Gateway(lambda deadlines: build_snapshot(self.config, deadlines))
+        config = self.config
+        gateway = Gateway(lambda deadlines, draft: build_snapshot(config, deadlines, draft))
         try:
             await gateway.start()
         except BaseException:
-            await gateway.stop()  # what did start, and the files that are open
+            await gateway.stop()  # the files that are open
             raise
+        if config.source.file:
+            gateway.reloading = Reloading(gateway, config.source.file)
+            if config.server.watch:
+                gateway.reloading.watch()
         self._gateway = gateway
         self._fleet = await self._open_admin(gateway)
         return gateway
 
     async def _stop(self, gateway: Gateway) -> None:
-        self._gateway = None
-        if self._fleet is not None:
-            await self._fleet.stop()
+        fleet, self._fleet = self._fleet, None
+        if fleet is not None:
+            await fleet.stop()
+        self._config, self._gateway = gateway.snapshot.config, None
         await gateway.stop()
 
     async def _open_admin(self, gateway: Gateway) -> Fleet:
-        """The control socket, and the listener of `[admin]` where no other process has it."""
-        file, options = self.config.source.file, self.config.admin
+        """The control socket, and the listener of `[admin]` where this process has it."""
+        config = gateway.snapshot.config
+        file, options = config.source.file, config.admin
         fleet = Fleet(gateway, control_directory(file) if file else None)
-        await fleet.start()
-        if options.listen is not None:
-            try:
-                sock = bind(options.listen, ADMIN_BACKLOG)
-            except OSError as exc:
-                log.warning("no admin listener in this process", extra={"reason": str(exc)})
-            else:
-                log.info("admin listener", extra={"address": options.listen})
-                where = split_listen(options.listen)
-                await fleet.open(sock, Guard(options.token, {where.host}, local=bool(where.path)))
+        await fleet.start(self.public_sockets())
+        sock = self.admin_socket()
+        if sock is not None and options.listen is not None:
+            where = split_listen(options.listen)
+            await fleet.open(sock, Guard(options.token, {where.host}, local=bool(where.path)))
         return fleet
+
+    def admin_socket(self) -> socket.socket | None:
+        """Under a server that is not ours, each process tries to have it."""
+        listen = self.config.admin.listen
+        if listen is None:
+            return None
+        try:
+            return bind(listen, ADMIN_BACKLOG)
+        except OSError as exc:
+            log.warning("no admin listener in this process", extra={"reason": str(exc)})
+            return None
+
+    def public_sockets(self) -> Sequence[socket.socket]:
+        """What a successor may take over."""
+        return ()
+
+    # ------------------------------------------------------------ asked by our own server
+
+    @property
+    def drain_timeout(self) -> float:
+        return self.config.server.drain_timeout
+
+    @property
+    def follows_a_file(self) -> bool:
+        return self._gateway is not None and self._gateway.reloading is not None
+
+    def reload_soon(self) -> None:
+        """Read the file again. The log says how that went."""
+        if self._gateway is not None and self._gateway.reloading is not None:
+            self._gateway.reloading.soon()
+
+    def drain(self) -> None:
+        """No connection is accepted any more."""
+        if self._fleet is not None:
+            self._fleet.keep_sockets()
+        if self._gateway is not None:
+            self._gateway.drain()
+
+    # ------------------------------------------------------------ the life of it
 
     async def _start_late(self) -> Gateway:
         """The host has not run our lifespan: start now, and stop when the event loop ends."""
@@ -165,6 +216,8 @@ class GatewayApp(Starlette):
 
         async def tell(message: Message) -> None:
             fault = sys.exception()
+            if message["type"] == "lifespan.startup.complete":
+                self._follow_hangups()
             if message["type"] == "lifespan.startup.failed" and isinstance(fault, MENDABLE):
                 message = {**message, "message": f"the gateway cannot start:\n{fault}"}
             elif isinstance(fault, asyncio.CancelledError):  # a second Ctrl-C
@@ -173,6 +226,12 @@ class GatewayApp(Starlette):
 
         with contextlib.suppress(*MENDABLE):  # told already
             await self.router.lifespan(scope, receive, tell)
+
+    def _follow_hangups(self) -> None:
+        """SIGHUP reloads where it would otherwise end a process that is the gateway's alone."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and self.follows_a_file and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload_soon)
 
 
 def create_app(config: Config | Path | str | None = None) -> GatewayApp:

@@ -101,9 +101,13 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from gateway.server.opening import look_for_sockets  # first: the gateway before us may be about to stop
+
+    found = look_for_sockets(options.config)
+    config = load(options.config)
     from gateway.server.run import run  # uvicorn and the event loop are not needed to check a file
 
-    return run(load(options.config), options.config)
+    return run(config, options.config, found)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ one when that time comes and its deadline has moved on. Deadlines are met up to 
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,6 +25,14 @@ class Watched(Protocol):
 
     def expired(self, now: float) -> None:
         """The deadline has passed; it is NEVER now."""
+
+
+@runtime_checkable
+class Endless(Protocol):
+    """What is watched and would go on for ever: a WebSocket, an event stream."""
+
+    def end_soon(self) -> None:
+        """Its client should come again, elsewhere. What ends by itself does nothing."""
 
 
 class Deadlines:
@@ -45,6 +53,13 @@ class Deadlines:
         item.deadline = at
         if at < item.bucket:
             self._put(item, at)
+
+    def end_endless(self) -> None:
+        """Tell all that is watched and would never end."""
+        watched = [item for bucket, items in self._buckets.items() for item in items if item.bucket == bucket]
+        for item in watched:
+            if isinstance(item, Endless):
+                item.end_soon()
 
     def close(self) -> None:
         """Forget all; nothing expires any more."""

@@ -17,6 +17,7 @@ from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTime
 from gateway.forward import Departure, forward
 from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope, screen
+from gateway.lasting import Lasting, begin, end
 from gateway.relay import Handshake, relay, serve_local
 from gateway.server.stream import STREAM
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.exchange import Exchange, Reply
+    from gateway.lasting import Draft
+    from gateway.reload import Reloading
     from gateway.route import Route
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
@@ -36,19 +39,36 @@ log = logging.getLogger("gateway")
 
 
 class Gateway:
-    """Serves with one snapshot at a time, on one event loop, between `start` and `stop`."""
+    """Serves with one snapshot at a time, on one event loop, between `start` and `stop`.
 
-    def __init__(self, build: Callable[[Deadlines], Snapshot]) -> None:
+    reloading: puts another snapshot in its place; None where there is no file to read again.
+    """
+
+    def __init__(self, build: Callable[[Deadlines, Draft], Snapshot]) -> None:
         self._loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(self._loop)
-        self.snapshot = build(self.deadlines)
+        self.lasting = Lasting()
+        self._draft = self.lasting.draft()
+        self.snapshot = build(self.deadlines, self._draft)
+        self.reloading: Reloading | None = None
         self._client_watch = ClientWatch(self.deadlines)
 
     async def start(self) -> None:
-        await self.snapshot.start()
+        await begin(self._draft)
+        self._draft.accept()
+        self.snapshot.readiness.ready()
+
+    def drain(self) -> None:
+        """The server stops: new requests should go elsewhere, and what never ends by itself is told to end."""
+        self.snapshot.readiness.draining()
+        self.deadlines.end_endless()
 
     async def stop(self) -> None:
-        await self.snapshot.stop()
+        self.snapshot.readiness.draining()
+        if self.reloading is not None:
+            await self.reloading.stop()
+        await end(self.lasting.running())
+        self.snapshot.close()
         self.deadlines.close()
 
     # ------------------------------------------------------------ HTTP

@@ -6,7 +6,8 @@ the order of the phases (and its reverse for `amend`).
 
 from __future__ import annotations
 
-import asyncio
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.balance.affinity import Preference
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange
+    from gateway.lasting import Draft
     from gateway.policy import Policy
     from gateway.upstream.upstream import AnyTarget
 
@@ -58,6 +60,7 @@ class Snapshot:
 
     def __init__(
         self,
+        config: c.Config,
         router: Router,
         upstreams: Mapping[str, Upstream],
         fallback: Pipeline,
@@ -70,6 +73,7 @@ class Snapshot:
         access_log: AccessLog | None,
         counters: Counters,
     ) -> None:
+        self.config = config
         self.router = router
         self.upstreams = upstreams
         self.fallback = fallback  # for requests that no route takes
@@ -115,39 +119,39 @@ class Snapshot:
             if scheme in SCHEMES:
                 exchange.scheme = scheme
 
-    async def start(self) -> None:
-        await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
-        self.readiness.ready()
-
-    async def stop(self) -> None:
-        self.readiness.draining()
-        await asyncio.gather(*(upstream.stop() for upstream in self.upstreams.values()))
+    def close(self) -> None:
+        """Nothing is under way any more."""
         if self._access_log is not None:
             self._access_log.close()
 
 
-def build_snapshot(config: c.Config, deadlines: Deadlines) -> Snapshot:
-    """Make the runtime objects of a checked configuration. Raises ValueError for files that have gone meanwhile."""
-    return _Builder(config, deadlines).snapshot()
+def build_snapshot(config: c.Config, deadlines: Deadlines, draft: Draft) -> Snapshot:
+    """Make the runtime objects of a checked configuration; the draft keeps those that outlive it.
+
+    Raises ValueError and OSError for files that have gone meanwhile.
+    """
+    return _Builder(config, deadlines, draft).snapshot()
 
 
 class _Builder:
     """What is made once and used by several routes."""
 
-    def __init__(self, config: c.Config, deadlines: Deadlines) -> None:
+    def __init__(self, config: c.Config, deadlines: Deadlines, draft: Draft) -> None:
         self.config = config
         self.deadlines = deadlines
+        self.draft = draft
         self.request_ids = RequestIds(config.server.request_id)
-        self.readiness = Readiness()
-        self.counters = Counters(deadlines.now)
-        self.access_log = _access_log(config.access_log, deadlines)
-        self.local_apps: dict[str, LocalApp] = {}  # by name: upstreams that name the same app share it
+        self.readiness = draft.keep("readiness", None, Readiness)
+        self.counters = draft.keep("counters", None, lambda: Counters(deadlines.now))
+        log = config.access_log
+        self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
         self.upstream_options = config.all_upstreams()
-        self.upstreams = {name: self._upstream(name, options) for name, options in self.upstream_options.items()}
+        self.upstreams = {name: self._kept_upstream(name, options) for name, options in self.upstream_options.items()}
 
     def snapshot(self) -> Snapshot:
         config = self.config
         return Snapshot(
+            config,
             Router([*self._admin_routes(), *(self._route(options) for options in config.routes)]),
             self.upstreams,
             Pipeline(self._standard()),
@@ -237,33 +241,55 @@ class _Builder:
 
     # ------------------------------------------------------------ upstreams
 
+    def _kept_upstream(self, name: str, options: c.UpstreamOptions) -> Upstream:
+        """An upstream stays as it is while all that it is made from does, files included."""
+        made_from = (options, self.config.defaults, _stamps(options.tls))
+        return self.draft.keep(("upstream", name), made_from, lambda: self._upstream(name, options))
+
     def _upstream(self, name: str, options: c.UpstreamOptions) -> Upstream:
+        """With the targets that are there already, where it has changed."""
+        before: Upstream | None = self.draft.before(("upstream", name))
+        live = {target.address.url: target for target in before.targets} if before is not None else {}
         limits = TargetLimits(
             options.max_connections, options.max_pending, options.keepalive.connections, options.keepalive.timeout
         )
         tls = options.tls
-        context = _client_tls(tls) if options.is_https else None
+        context = None
+        if options.is_https:
+            made_from = (tls, _stamps(tls))
+            context = self.draft.keep(("client tls", name), made_from, lambda: _client_tls(tls))
         targets: list[AnyTarget] = []
         for target in options.targets:
             address = Address(target.url, None if tls is None else tls.server_name)
+            fresh: AnyTarget
             if address.app is not None:
-                local = self.local_apps.setdefault(address.app, LocalApp(address.app))
-                targets.append(
-                    LocalTarget(address, local, target.weight, target.priority, backup=target.backup)
+                fresh = LocalTarget(
+                    address, self._local_app(address.app), target.weight, target.priority, backup=target.backup
                 )
             else:
                 secure = context if address.scheme == "https" else None
-                targets.append(
-                    Target(
-                        address, self.deadlines, weight=target.weight, priority=target.priority, backup=target.backup,
-                        limits=limits, tls=secure,
-                    )
+                fresh = Target(
+                    address, self.deadlines, weight=target.weight, priority=target.priority, backup=target.backup,
+                    limits=limits, tls=secure,
                 )  # fmt: skip
+            targets.append(self._lasting_target(live.get(target.url), fresh))
         host_header = self.config.host_header_for(options).encode()
-        return Upstream(
+        upstream = Upstream(
             name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
             health=health_of(options, self.deadlines),
         )
+        self.draft.on_accept(upstream.take_over)
+        return upstream
+
+    def _lasting_target(self, live: AnyTarget | None, fresh: AnyTarget) -> AnyTarget:
+        if live is None:
+            return fresh
+        self.draft.on_accept(partial(live.become, fresh))
+        return live
+
+    def _local_app(self, name: str) -> LocalApp:
+        """Upstreams that name the same app share it."""
+        return self.draft.keep(("local app", name), None, lambda: LocalApp(name))
 
 
 def _client_tls(options: c.UpstreamTls | None) -> ssl.SSLContext:
@@ -275,6 +301,14 @@ def _client_tls(options: c.UpstreamTls | None) -> ssl.SSLContext:
         client_key=_text(options.client_key),
         verify=options.verify,
     )
+
+
+def _stamps(options: c.UpstreamTls | None) -> list[object]:
+    """By what a change of the files shows."""
+    if options is None:
+        return []
+    files = [path for path in (options.ca, options.client_cert, options.client_key) if path is not None]
+    return [(status.st_mtime_ns, status.st_size, status.st_ino) for status in map(os.stat, files)]
 
 
 def _text(path: object) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from gateway.admin.guard import Refused
+from gateway.admin.reload import reload
 from gateway.admin.status import status
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Answer:
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "GET /status": status,
+    "POST /reload": reload,
 }
 
 
@@ -89,7 +91,7 @@ async def follow(gateway: Gateway, order: Order) -> Answer:
 
 
 def refusal(refused: Refused) -> Answer:
-    body = {"pid": os.getpid(), "ok": False, "status": refused.status, "error": refused.message}
+    body = {"pid": os.getpid(), "ok": False, "status": refused.status, "error": refused.message, **refused.facts}
     return Answer(refused.status, body, refused.headers)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 PREFIX: Final = "gateway-"  # of a user's directory: gateway-1000
-SUFFIX: Final = ".sock"
+COMMANDS: Final = ".sock"
+OFFERS: Final = ".take"  # whoever connects is given the listening sockets
 BACKLOG: Final = 16
 PATH_LIMIT: Final = 107  # bytes: `sun_path` of Linux, less its final NUL
 
@@ -29,13 +30,13 @@ class ControlDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def bind(self) -> socket.socket:
+    def bind(self, suffix: str = COMMANDS) -> socket.socket:
         """This process's own socket, listening. Raises OSError where the directory is not private, or not to be had."""
         for directory in (self.path.parent, self.path):
             with contextlib.suppress(FileExistsError):
                 directory.mkdir(mode=0o700)
             _ask_for_private(directory)
-        name = self.path / f"{os.getpid()}{SUFFIX}"
+        name = self.path / f"{os.getpid()}{suffix}"
         if len(os.fsencode(name)) > PATH_LIMIT:
             raise OSError(f"{name}: the path of a Unix socket is at most {PATH_LIMIT} bytes long")
         name.unlink(missing_ok=True)  # of a process that died, whose number is ours now
@@ -49,18 +50,26 @@ class ControlDirectory:
             raise
         return sock
 
-    def release(self) -> None:
-        """This process serves the file no more."""
-        with contextlib.suppress(OSError):
-            (self.path / f"{os.getpid()}{SUFFIX}").unlink(missing_ok=True)
+    def release(self, *suffixes: str) -> None:
+        """This process's sockets are no more; all of them if none is named."""
+        for suffix in suffixes or (COMMANDS, OFFERS):
+            with contextlib.suppress(OSError):
+                (self.path / f"{os.getpid()}{suffix}").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # others are there, or what they left
             self.path.rmdir()
 
     def sockets(self) -> dict[int, Path]:
-        """Those of all processes, by process id. Some may be of processes that died."""
+        """Where processes take orders, by process id. Some may have died."""
+        return self._all(COMMANDS)
+
+    def offers(self) -> list[Path]:
+        """Where processes hand over their listening sockets."""
+        return list(self._all(OFFERS).values())
+
+    def _all(self, suffix: str) -> dict[int, Path]:
         found = {}
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for entry in self.path.glob(f"*{SUFFIX}"):
+            for entry in self.path.glob(f"*{suffix}"):
                 if entry.stem.isdecimal():
                     found[int(entry.stem)] = entry
         return dict(sorted(found.items()))

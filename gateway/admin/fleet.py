@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from gateway.admin.api import follow
 from gateway.admin.client import ask_all, joined
+from gateway.admin.control import OFFERS
 from gateway.admin.guard import Guard
+from gateway.admin.handover import Handover
 from gateway.admin.listener import AdminListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.admin.api import Answer, Order
     from gateway.admin.control import ControlDirectory
@@ -33,13 +35,18 @@ class Fleet:
         self._gateway = gateway
         self._directory = directory
         self._listeners: list[AdminListener] = []
+        self._handover: Handover | None = None
 
-    async def start(self) -> None:
-        """Be there for orders. Without a place for its socket a process still serves, and knows no others."""
+    async def start(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Be there for orders, and for a successor that wants our listening sockets. Without a place for its own socket
+        a process still serves, and knows no others."""
         if self._directory is None:
             return
         try:
             sock = self._directory.bind()
+            if sockets:
+                self._handover = Handover(sockets)
+                self._handover.start(self._directory.bind(OFFERS))
         except OSError as exc:
             log.warning("no control socket: commands do not reach this process", extra={"reason": str(exc)})
             self._directory = None
@@ -48,9 +55,17 @@ class Fleet:
 
     async def open(self, sock: socket.socket, guard: Guard) -> None:
         """Take orders for all on this socket, too."""
+        log.info("admin listener", extra={"address": sock.getsockname()})
         await self._listen(sock, guard, self._all)
 
+    def keep_sockets(self) -> None:
+        """They are closed: nothing to hand over any more."""
+        if self._handover is not None and self._directory is not None:
+            self._handover.stop()
+            self._directory.release(OFFERS)
+
     async def stop(self) -> None:
+        self.keep_sockets()
         if self._directory is not None:
             self._directory.release()
         for listener in self._listeners:

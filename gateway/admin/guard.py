@@ -22,13 +22,14 @@ _OWN_SITES: Final = (b"same-origin", b"none")  # of Sec-Fetch-Site: our own page
 
 
 class Refused(Exception):
-    """An order that is not followed: the status and the words to answer, and fields that go with them."""
+    """An order that is not followed: the status and the words to answer, and fields and facts that go with them."""
 
-    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: Headers | None = None, **facts: object) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers or []
+        self.facts = facts
 
 
 class Guard:

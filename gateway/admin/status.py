@@ -14,6 +14,7 @@ async def status(gateway: Gateway, _order: Order) -> dict[str, Any]:
     snapshot = gateway.snapshot
     return {
         "state": snapshot.readiness.state.value,
+        "config": {"file": snapshot.config.source.file, "digest": snapshot.config.digest},
         "upstreams": {name: _upstream(upstream) for name, upstream in snapshot.upstreams.items()},
     }
 

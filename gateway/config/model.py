@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -68,6 +69,11 @@ class Config(Options):
     def source(self) -> Source:
         """Where it was read, and the places of its keys."""
         return self._source
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal configurations, in all processes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     # ---------------------------------------------------------------- what holds for a route
 

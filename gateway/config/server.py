@@ -91,6 +91,7 @@ class Server(Options):
     )
     request_id: HeaderName = Field(default="X-Request-ID", description="The header field of the request's id")
     drain_timeout: Duration = Field(default=30.0, description="How long exchanges may go on when the gateway stops")
+    watch: Switch = Field(default=False, description="Read the file again whenever it has changed")
     access: Access | None = Field(default=None, description="Who may come in, before any route")
     limits: ServerLimits = Field(default=ServerLimits(), description="What is borne of clients")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long clients are waited for")

@@ -315,6 +315,7 @@ class LogFile:
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
+        self._fd = -1
         self._fd = self._open()
 
     def write(self, lines: bytes, _patience: float) -> int:
@@ -328,6 +329,11 @@ class LogFile:
         """Later writes are errors, and never go to another file that has got the same number."""
         fd, self._fd = self._fd, -1
         os.close(fd)
+
+    def __del__(self) -> None:
+        """A log that another configuration has no more lives as long as the exchanges that began with it."""
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)

@@ -147,8 +147,7 @@ class Subscriber:
             assert self._link is not None
             self._link.say(_PING)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT):
-                    await self._lost.wait()
+                await asyncio.wait_for(self._lost.wait(), HEARTBEAT)
             if not self._heard:
                 return
 

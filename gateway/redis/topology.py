@@ -137,8 +137,7 @@ class Cluster:
         while True:
             away = any(not node.is_open for node in self._nodes.values())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AWAY_PAUSE if away or not self._nodes else None):
-                    await self._stale.wait()
+                await asyncio.wait_for(self._stale.wait(), AWAY_PAUSE if away or not self._nodes else None)
             self._stale.clear()
             await self._remap()
             await asyncio.sleep(REMAP_PAUSE)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Listen", "bind", "parse_listen"]
+__all__ = ["Listen", "bind", "is_at", "parse_listen"]
 
 SOCKET_MODE: Final = 0o660  # of a Unix socket: its owner and group may connect
 UNIX_PATH_LIMIT: Final = 107  # bytes: `sun_path` of Linux, less its final NUL
@@ -49,21 +49,17 @@ def parse_listen(text: str) -> Listen:
     return Listen(matched["v6"] or matched["host"], port)
 
 
-def bind(listen: str, backlog: int, *, shared: bool = False) -> socket.socket:
+def bind(listen: str, backlog: int) -> socket.socket:
     """A listening socket: non-blocking, and inherited by workers.
-
-    shared: other processes of ours bind the same port, each for itself (SO_REUSEPORT). A backlog of 0 only holds the
-    address and does not listen.
 
     Every address means IPv4 and IPv6 in one socket where the system can do that. A host name is resolved once, IPv4
     first. Raises ValueError for a text that is no address, and OSError whose text is the whole sentence to show.
     """
     where = parse_listen(listen)
     try:
-        sock = _bind_unix(where.path) if where.path is not None else _bind_tcp(where, shared)
+        sock = _bind_unix(where.path) if where.path is not None else _bind_tcp(where)
         try:
-            if backlog:
-                sock.listen(backlog)
+            sock.listen(backlog)
             sock.setblocking(False)
             sock.set_inheritable(True)
         except OSError:
@@ -74,14 +70,26 @@ def bind(listen: str, backlog: int, *, shared: bool = False) -> socket.socket:
     return sock
 
 
-def _bind_tcp(where: Listen, shared: bool) -> socket.socket:
+def is_at(sock: socket.socket, listen: str) -> bool:
+    """Whether a socket that somebody else bound is the one that `bind` would make."""
+    where = parse_listen(listen)
+    name = sock.getsockname()
+    if where.path is not None:
+        return sock.family == socket.AF_UNIX and name == where.path
+    if sock.family == socket.AF_UNIX or not where.port:
+        return False
+    with suppress(OSError):
+        family, address = _resolve(where)
+        return sock.family == family and name[:2] == address[:2]
+    return False
+
+
+def _bind_tcp(where: Listen) -> socket.socket:
     family, address = _resolve(where)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":  # elsewhere it would let another process take the port over
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             both = where.host in ("", "::") and socket.has_dualstack_ipv6()
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))

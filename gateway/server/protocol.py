@@ -42,6 +42,7 @@ log = logging.getLogger("gateway.server")
 PIPELINE_LIMIT: Final = 65536  # bytes read ahead of the request that is being answered
 LINGER_BYTES: Final = 1 << 20  # bytes of an unread body that are thrown away before the connection closes
 LINGER_SECONDS: Final = 2.0
+LAST_CALL_SECONDS: Final = 1.0  # for a client that has its request on its way while the server stops
 WRITE_HIGH_WATER: Final = 65536
 
 BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
@@ -54,9 +55,9 @@ class GatewayProtocol(asyncio.Protocol):
     """One client connection. Its settings are the app's `server_settings`, where it has them."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_cycle", "_eof", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app", "bucket",
-        "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings", "shared",
-        "state", "transport", "writable", "write_paused",
+        "_buffer", "_chunks", "_cycle", "_eof", "_last_call", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app",
+        "bucket", "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
+        "shared", "state", "transport", "writable", "write_paused",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +93,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._paused = False
         self._unsent = 0
         self._eof = False
+        self._last_call = False
 
     # ------------------------------------------------------------ the connection
 
@@ -135,10 +137,13 @@ class GatewayProtocol(asyncio.Protocol):
         return False
 
     def shutdown(self) -> None:
-        """uvicorn stops: idle connections close, busy ones after their answer."""
+        """The server stops. Its connections close behind the answer to what they have sent already; one that is idle
+        has a moment for a request that is on its way."""
+        self._last_call = True
         if self._cycle is None:
-            self.close()
-        elif self._state != _GONE:
+            if self._state == _HEAD and not self._buffer:
+                self._watch(LAST_CALL_SECONDS)
+        elif self._state != _GONE and not self._buffer:
             self._cycle.keep_alive = False
 
     # ------------------------------------------------------------ reading
@@ -199,6 +204,8 @@ class GatewayProtocol(asyncio.Protocol):
         """A request has begun. (The express lane will take its requests here, before a task is made for the app.)"""
         cycle = self._cycle = Cycle(self, head)
         self._rest()
+        if self._last_call and not rest:
+            cycle.keep_alive = False
         if head.length == 0:
             self._state = _ANSWER
             self._buffer = rest

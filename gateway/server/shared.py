@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.deadlines import Deadlines
 from gateway.server.settings import ServerSettings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
     found: Shared | None = getattr(server_state, "gateway", None)
     if found is None:
-        found = Shared(settings_of(config.loaded_app), Deadlines(loop), server_state)
+        found = Shared(configured(config.loaded_app), Deadlines(loop), server_state)
         server_state.gateway = found  # type: ignore[attr-defined]
     return found
 
@@ -27,14 +27,19 @@ def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEven
 class Shared:
     """The limits and deadlines of a server's connections, and the fields that it adds to every answer."""
 
-    __slots__ = ("_server_state", "_stamped", "_stamps", "deadlines", "settings")
+    __slots__ = ("_app", "_server_state", "_stamped", "_stamps", "deadlines")
 
-    def __init__(self, settings: ServerSettings, deadlines: Deadlines, server_state: ServerState) -> None:
-        self.settings = settings
+    def __init__(self, app: Configured, deadlines: Deadlines, server_state: ServerState) -> None:
+        self._app = app
         self.deadlines = deadlines
         self._server_state = server_state
         self._stamped: list[tuple[bytes, bytes]] | None = None
         self._stamps = Stamps([])
+
+    @property
+    def settings(self) -> ServerSettings:
+        """For a connection that begins now: they may change while we run."""
+        return self._app.server_settings
 
     @property
     def stamps(self) -> Stamps:
@@ -46,14 +51,26 @@ class Shared:
         return self._stamps
 
 
-def settings_of(app: object) -> ServerSettings:
-    """Those of the gateway, also within the middleware that uvicorn puts around an app (`proxy_headers`)."""
+class Configured(Protocol):
+    """An app that says what its connections are bound by."""
+
+    server_settings: ServerSettings
+
+
+class Unconfigured:
+    """Any other app: the defaults."""
+
+    server_settings = ServerSettings()
+
+
+def configured(app: object) -> Configured:
+    """The gateway, also within the middleware that uvicorn puts around an app (`proxy_headers`)."""
     while app is not None:
-        settings: ServerSettings | None = getattr(app, "server_settings", None)
-        if settings is not None:
-            return settings
+        if hasattr(app, "server_settings"):
+            found: Configured = app
+            return found
         app = getattr(app, "app", None)
-    return ServerSettings()
+    return Unconfigured()
 
 
 class Stamps:

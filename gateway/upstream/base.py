@@ -20,11 +20,12 @@ class TargetBase:
     sums up; `ejected_by_status` where those were answers. reason: of the last time that it was taken out.
     latency: what answers of the target take; for a balancer that learns it.
     requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
+    users: the upstreams that it runs for, more than one while a configuration follows another.
     """
 
     __slots__ = (
         "address", "backup", "down", "drained", "ejected", "ejected_by_status", "ejections", "failures", "full_weight",
-        "in_flight", "latency", "name", "outlier", "priority", "reason", "requests", "verdict", "weight",
+        "in_flight", "latency", "name", "outlier", "priority", "reason", "requests", "users", "verdict", "weight",
     )  # fmt: skip
 
     def __init__(self, address: Address, weight: int = 1, priority: int = 0, *, backup: bool = False) -> None:
@@ -46,3 +47,12 @@ class TargetBase:
         self.ejected_by_status = False
         self.ejections = 0
         self.reason = ""
+        self.users = 0
+
+    def become(self, other: TargetBase) -> None:
+        """Take the settings of another one for the same address, and keep counters, verdicts and connections."""
+        self.address = other.address  # with another name in SNI, for example
+        self.weight *= other.full_weight / self.full_weight
+        self.full_weight = other.full_weight
+        self.priority = other.priority
+        self.backup = other.backup

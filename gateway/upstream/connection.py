@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     """See `gateway.upstream.sink` for what it calls and how it is driven."""
 
     __slots__ = (
-        "_chunks", "_deadlines", "_ends", "_interims", "_left", "_outgoing", "_read_paused", "_read_timeout", "_received",
+        "_chunks", "_deadlines", "_endless", "_ends", "_interims", "_left", "_outgoing", "_read_paused", "_read_timeout", "_received",
         "_request_done", "_sink", "_state", "_unsent", "bucket", "deadline", "idle_since", "reused", "target", "transport", "write_paused",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._request_done = True
         self._read_timeout = 0.0
         self._ends = False  # this exchange is the connection's last
+        self._endless = False  # its answer is an event stream
         self._read_paused = False
         self._unsent = 0
 
@@ -87,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._state = _HEAD
         self._interims = 0
         self._read_timeout = request.timeouts.read
-        self._ends = False
+        self._ends = self._endless = False
         self._request_done = request.length == 0
         self.transport.write(head)
         self._watch_request()
@@ -262,6 +263,7 @@ class Connection(asyncio.Protocol):
         """This answer may pause for so long between its bytes (event streams)."""
         if self._sink is not None:
             self._read_timeout = seconds
+            self._endless = True
             self._watch_body()
 
     def pause_reading(self) -> None:
@@ -357,6 +359,13 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Close at once; whoever waits for an answer learns it."""
         self._fail(ConnectionTerminated("the gateway stops"))
+
+    def end_soon(self) -> None:
+        """The gateway stops: an event stream ends here, well-formed, and its client comes again."""
+        sink = self._sink
+        if sink is not None and self._endless and self._state in (_CHUNKED, _UNTIL_CLOSE):
+            self.abort()
+            sink.end([])
 
     def leave(self) -> None:
         """After a 101: the transport is closed, and the connection no longer counts."""

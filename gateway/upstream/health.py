@@ -70,11 +70,15 @@ class Health:
         self.running = True
         self.follow(upstream, targets)
 
-    async def stop(self) -> None:
+    def leave(self) -> None:
+        """Judge nobody any more."""
         self.running = False
         for care in self.cares.values():
             self._leave(care)
         self.cares.clear()
+
+    async def stop(self) -> None:
+        self.leave()
         await asyncio.gather(*self._stopping)
 
     def _leave(self, care: Care) -> None:

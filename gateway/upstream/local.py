@@ -127,6 +127,9 @@ class LocalTarget(TargetBase):
     async def connect(self, connect: float, pool: float) -> LocalLink:
         raise TargetError(f"{self.name} has no connections to make")
 
+    def retire(self) -> None:
+        """There are no connections to close."""
+
     async def start(self) -> None:
         await self.local.startup()
 

@@ -143,6 +143,24 @@ class Target(TargetBase):
         if self._idle:
             self._deadlines.watch(self, max(self._idle[0].idle_since + self.limits.idle_timeout, now + SWEEP))
 
+    def become(self, other: TargetBase) -> None:
+        super().become(other)
+        assert isinstance(other, Target)
+        self.limits = other.limits
+        if self._tls is not other._tls:
+            self._tls = other._tls
+            self._close_idle()
+
+    def retire(self) -> None:
+        """It gets no new exchanges: no connection is kept for them, those that are busy close behind theirs."""
+        self.limits = TargetLimits(self.limits.max_connections, self.limits.max_pending, idle=0)
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
     async def start(self) -> None:
         """A target needs no start: connections are made when they are needed."""
 

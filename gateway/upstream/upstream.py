@@ -43,7 +43,7 @@ class Upstream:
     host_header: PRESERVE, UPSTREAM (the target's own name) or a literal value for Host."""
 
     __slots__ = (
-        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "_suspect", "all_out", "balancer", "health",
+        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "_started", "_suspect", "all_out", "balancer", "health",
         "host_header", "is_local", "name", "targets",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class Upstream:
         self._suspect = NO_STATUS if health is None else health.suspect
         self._ready, self.all_out = ready_set(self.targets)
         self._preference = preference
+        self._started = False
         self._now = now
         self._take_in(self._ready)
 
@@ -78,6 +79,11 @@ class Upstream:
     def set_targets(self, targets: Sequence[AnyTarget]) -> None:
         """Other targets from now on. Who swaps them starts the new ones, and stops the old ones when their exchanges
         are over."""
+        if self._started:
+            for target in [new for new in targets if new not in self.targets]:
+                target.users += 1
+            for target in [old for old in self.targets if old not in targets]:
+                target.users -= 1
         self.targets = tuple(targets)
         if self.health is not None and self.health.running:
             self.health.follow(self, self.targets)
@@ -147,15 +153,48 @@ class Upstream:
             client = self._clients[target] = target_client(target)
         return client
 
+    # ------------------------------------------------------------ the life of it
+
     async def start(self) -> None:
+        """Start the targets that no other upstream has started. Raises TargetError."""
+        self._started = True
+        fresh = [target for target in self.targets if not target.users]
         for target in self.targets:
-            await target.start()
+            target.users += 1
+        outcomes = await asyncio.gather(*(target.start() for target in fresh), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    def take_over(self) -> None:
+        """Be the one that counts from now on: its targets have their settings, and it judges them."""
         if self.health is not None:
             self.health.start(self, self.targets)
-            self.refresh()
+        self.refresh()
+        self._take_in(self._ready)
+
+    def retire(self) -> None:
+        """Another one takes its place: what is under way goes on, and targets that the other has not prepare to end."""
+        if self.health is not None:
+            self.health.leave()
+        for target in self._own():
+            target.retire()
+
+    @property
+    def busy(self) -> bool:
+        """Exchanges are under way on targets that no other upstream has."""
+        return any(target.in_flight for target in self._own())
 
     async def stop(self) -> None:
+        """Stop the targets that no other upstream has, busy or not."""
         if self.health is not None:
             await self.health.stop()
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
-        await asyncio.gather(*(target.stop() for target in self.targets))
+        ending = self._own()
+        if self._started:
+            for target in self.targets:
+                target.users -= 1
+        await asyncio.gather(*(target.stop() for target in ending))
+
+    def _own(self) -> list[AnyTarget]:
+        return [target for target in self.targets if target.users == 1]

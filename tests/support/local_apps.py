@@ -234,3 +234,18 @@ async def fails_to_start(scope: dict[str, Any], receive: Any, send: Any) -> None
     assert scope["type"] == "lifespan"
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+starts: list[None] = []
+
+
+async def counts_starts(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers how often it was started in this process."""
+    if scope["type"] == "lifespan":
+        starts.append(None)
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        await answer(send, str(len(starts)).encode())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 PATIENCE = 20.0
 BIN = Path(sys.executable).parent
@@ -92,7 +92,9 @@ class Running:
 
 
 @contextmanager
-def running(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[Running]:
+def running(
+    *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, pass_fds: Sequence[int] = ()
+) -> Iterator[Running]:
     """`gateway` and other programs of this environment by their bare names. Killed at the end if it still runs."""
     program, *arguments = map(str, command)
     process = subprocess.Popen(
@@ -103,6 +105,7 @@ def running(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Pat
         text=True,
         env=_environment(env),
         cwd=cwd,
+        pass_fds=pass_fds,
         start_new_session=True,  # a Ctrl-C in the terminal is not for it
     )
     started = Running(process)

@@ -262,6 +262,7 @@ def test_run_serves_and_stops_with_exit_code_0(tmp_path: Path, workers: int):
             port = process.port()
             for _ in range(20):
                 assert get(port).body == b"here"
+            process.wait_for("Application startup complete", workers)
             assert process.stop() == OK
     assert refuses(port)
     assert "Traceback" not in process.output

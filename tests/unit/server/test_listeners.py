@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.server.listeners import Listen, bind, parse_listen
+from gateway.server.listeners import Listen, bind, is_at, parse_listen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +147,22 @@ def test_a_denied_permission_is_said_so(tmp_path: Path):
     tmp_path.chmod(0o500)
     with pytest.raises(OSError, match="permission denied"):
         bind(f"unix:{tmp_path}/gateway.sock", 16)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", ""])
+def test_a_socket_is_known_by_the_address_that_it_was_bound_for(host: str):
+    with bind(f"{host}:0", 1) as sock:
+        port = sock.getsockname()[1]
+        assert is_at(sock, f"{host}:{port}")
+        assert not is_at(sock, f"{host}:{port - 1}")
+        assert not is_at(sock, "192.0.2.1:1")
+        assert not is_at(sock, f"{host}:0")
+        assert not is_at(sock, "unix:/run/gateway.sock")
+        assert not is_at(sock, f"no.such.host.invalid:{port}")
+
+
+def test_a_unix_socket_is_known_by_its_path(tmp_path: Path):
+    with bind(f"unix:{tmp_path}/in.sock", 1) as sock:
+        assert is_at(sock, f"unix:{tmp_path}/in.sock")
+        assert not is_at(sock, f"unix:{tmp_path}/other.sock")
+        assert not is_at(sock, "127.0.0.1:80")
