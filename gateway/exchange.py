@@ -13,6 +13,7 @@ from gateway.rfc.headers import SPECIAL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.cache.status import Outcome
     from gateway.errors import GatewayError
     from gateway.route import Route
     from gateway.upstream.upstream import AnyTarget
@@ -32,7 +33,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempt_at", "attempts", "bytes_in", "bytes_out", "captures", "client", "entrance", "error", "first_byte_at", "headers",
+        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "first_byte_at",
+        "headers",
         "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
         "trusted", "upstream_name", "websocket",
@@ -83,6 +85,7 @@ class Exchange:
         self.attempts = 0
         self.reused = False
         # the outcome
+        self.cache: Outcome | None = None  # of a route's cache
         self.started_at = started_at
         self.first_byte_at = 0.0
         self.status = 0

@@ -19,7 +19,7 @@ from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.upstream.upstream import AnyTarget, Upstream
 
     AnyLink = Connection | LocalLink
+    OnInterim = Callable[[int, Headers], None] | None
 
 BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 CONTINUE_WAIT: Final = 1.0  # seconds to wait for a 100 before the body is sent all the same (RFC 9110 section 10.1.1)
@@ -124,6 +125,7 @@ class Trip:
     """One exchange on its way to a target and back, over one link after the other until a target has answered."""
 
     __slots__ = ("_answer", "_connecting", "_delivery", "_departure", "_exchange", "_has_left", "_link")
+    make_answer: Callable[[AnyLink, OnInterim], Answer] = Answer
 
     def __init__(self, exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
         self._exchange = exchange
@@ -178,7 +180,7 @@ class Trip:
         departure = self._departure
         delivery = self._delivery
         gate = Gate(delivery) if departure.expects_continue else None
-        answer = Answer(link, delivery.interim if gate is None else gate.interim)
+        answer = self.make_answer(link, delivery.interim if gate is None else gate.interim)
         if self._has_left or delivery.is_gone:
             link.give_back()
             raise ClientGone("before its request was sent")
@@ -194,7 +196,7 @@ class Trip:
             head = answer.final
             self._exchange.first_byte_at = delivery.deadlines.now()
             if answer.rest is None:
-                await self._deliver(head, link, answer)
+                await self.deliver(head, link, answer)
             else:
                 delivery.watch.end(self)
                 await splice(
@@ -209,7 +211,8 @@ class Trip:
                 pump.cancel()
                 await asyncio.wait((pump,))
 
-    async def _deliver(self, head: AnswerHead, link: AnyLink, answer: Answer) -> None:
+    async def deliver(self, head: AnswerHead, link: AnyLink, answer: Answer) -> None:
+        """The final answer to the client."""
         exchange, delivery = self._exchange, self._delivery
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         delivery.pipeline.amend(exchange, response)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.body import RequestBody
+from gateway.cache.source import TargetSource
 from gateway.deadlines import Deadlines
 from gateway.deliver import Delivery
 from gateway.error_page import error_reply
@@ -73,7 +76,7 @@ class Gateway:
 
     # ------------------------------------------------------------ HTTP
 
-    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0912 - in one screen
         snapshot = self.snapshot
         extensions = scope.get("extensions") or {}
         stream: Stream | None = extensions.get(STREAM)
@@ -92,8 +95,14 @@ class Gateway:
                 return
             delivery.pipeline = pipeline = route.pipeline
             reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
+            if reply is None and route.cache is not None:
+                reply = route.cache.ready(exchange, time())
             if reply is None:
                 body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
+                if route.cache is not None:
+                    source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, snapshot, delivery))
+                    await route.cache.serve(exchange, delivery, source, body)
+                    return
                 departure = depart(exchange, route, body, snapshot, delivery)
                 if departure.timeouts.total is None:
                     await forward(exchange, departure, delivery)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.balance import Balancer
     from gateway.balance.affinity import Preference
+    from gateway.cache.serve import RouteCache
     from gateway.exchange import Exchange
     from gateway.pipeline import Pipeline
     from gateway.rewrite import PathRewrite
@@ -35,9 +36,12 @@ class Share:
 
 class Route:
     """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
-    max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns."""
+    max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns. cache: None
+    where nothing is stored."""
 
-    __slots__ = ("_preference", "_split", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares")
+    __slots__ = (
+        "_preference", "_split", "cache", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Route:
         host_header: bytes | None = None,
         max_body: int = 0,
         preference: Preference[Share] | None = None,
+        cache: RouteCache | None = None,
     ) -> None:
         self.name = name
         self.match = match
@@ -58,6 +63,7 @@ class Route:
         self.rewrite = rewrite
         self.host_header = host_header
         self.max_body = max_body
+        self.cache = cache
         self._preference = preference
         self._split: Balancer[Share] | None = None
         if len(self.shares) > 1:

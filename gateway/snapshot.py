@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
 from gateway.balancing import balance_of, preference_of, sticky_of, upstream_preference
+from gateway.cache.caching import Caching
+from gateway.cache.memory import MemoryStore
+from gateway.cache.note import CacheNote
+from gateway.cache.tasks import Tasks
 from gateway.errors import MethodNotAllowed, NoRoute
 from gateway.observe.access_log import AccessLog
 from gateway.observe.counters import Counters
@@ -72,6 +77,7 @@ class Snapshot:
         readiness: Readiness,
         access_log: AccessLog | None,
         counters: Counters,
+        caching: Caching | None,
     ) -> None:
         self.config = config
         self.router = router
@@ -82,6 +88,7 @@ class Snapshot:
         self.request_fields = RequestFields(request_ids.field)
         self.readiness = readiness
         self.counters = counters
+        self.caching = caching  # None where no route has a cache
         self._trusted = trusted
         self._access = access
         self._access_log = access_log
@@ -145,6 +152,7 @@ class _Builder:
         self.counters = draft.keep("counters", None, lambda: Counters(deadlines.now))
         log = config.access_log
         self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
+        self.caching = self._caching()
         self.upstream_options = config.all_upstreams()
         self.upstreams = {name: self._kept_upstream(name, options) for name, options in self.upstream_options.items()}
 
@@ -162,7 +170,16 @@ class _Builder:
             readiness=self.readiness,
             access_log=self.access_log,
             counters=self.counters,
+            caching=self.caching,
         )
+
+    def _caching(self) -> Caching | None:
+        """What is stored outlives the configuration, unless the store changes."""
+        options, keep = self.config.cache, self.draft.keep
+        if not any(self.config.cache_for(route) for route in self.config.routes):
+            return None
+        store = keep("store", options, lambda: MemoryStore(options.memory, time))
+        return Caching(options, store, keep("cache tasks", None, Tasks), keep("cache note", None, CacheNote))
 
     # ------------------------------------------------------------ policies
 
@@ -174,7 +191,11 @@ class _Builder:
         return [*finishing, ResponseId(self.request_ids)]
 
     def _policies(
-        self, options: c.RouteOptions, rewrite: PathRewrite | None, split: Preference[Share] | None
+        self,
+        options: c.RouteOptions,
+        rewrite: PathRewrite | None,
+        split: Preference[Share] | None,
+        compression: Compression | None,
     ) -> list[Policy]:
         """In the order of `admit`; `amend` runs backwards, so that a route's own response fields have the last word
         over the target's and compression sees the final media type."""
@@ -182,8 +203,8 @@ class _Builder:
         policies = [*self._standard(), NoConnect()]
         if (access := _access(options.access)) is not None:
             policies.append(access)
-        if (compression := config.compression_for(options)) is not None:
-            policies.append(_compression(compression))
+        if compression is not None:
+            policies.append(compression)
         if (hsts := config.hsts_for(options)) is not None:
             policies.append(hsts.policy())
         if (edits := options.request_headers) is not None:
@@ -193,6 +214,8 @@ class _Builder:
         policies.append(PublicAddresses(rewrite))
         if (sticky := sticky_of([self.upstreams[share.upstream] for share in options.shares], split)) is not None:
             policies.append(sticky)
+        if self.caching is not None and config.cache_for(options) is not None:
+            policies.append(self.caching.note)  # before the route's own response fields, which may take it away
         if options.redirect is not None:
             policies.append(Redirect(options.redirect.to, options.redirect.status))
         elif options.respond is not None:
@@ -221,10 +244,13 @@ class _Builder:
         )
         config = self.config
         split = preference_of(options.name, options.hash_on, options.sticky)
+        given = config.compression_for(options)
+        compression = None if given is None else _compression(given)
+        caches = config.cache_for(options)
         return Route(
             options.name,
             match,
-            Pipeline(self._policies(options, rewrite, split)),
+            Pipeline(self._policies(options, rewrite, split, compression)),
             [
                 Share(
                     self.upstreams[share.upstream],
@@ -237,6 +263,7 @@ class _Builder:
             host_header=None if options.host_header is None else options.host_header.encode(),
             max_body=config.max_body_for(options),
             preference=split,
+            cache=None if caches is None or self.caching is None else self.caching.add(options.name, caches, compression),
         )
 
     # ------------------------------------------------------------ upstreams

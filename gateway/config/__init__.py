@@ -6,6 +6,7 @@
 from gateway.config.access import Access
 from gateway.config.addresses import Listen, split_listen
 from gateway.config.balance import StickyOptions
+from gateway.config.caching import CacheOptions, QueryOptions, RouteCacheOptions
 from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import ConfigError, Fault
 from gateway.config.health import HealthCheckOptions, PassiveOptions, statuses
@@ -24,6 +25,7 @@ __all__ = [
     "Access",
     "AccessLogOptions",
     "AdminOptions",
+    "CacheOptions",
     "Certificate",
     "Compression",
     "Config",
@@ -36,10 +38,12 @@ __all__ = [
     "Keepalive",
     "Listen",
     "PassiveOptions",
+    "QueryOptions",
     "RedirectOptions",
     "RequestHeaderEdits",
     "RespondOptions",
     "ResponseHeaderEdits",
+    "RouteCacheOptions",
     "RouteOptions",
     "Server",
     "ServerLimits",

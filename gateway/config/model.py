@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from gateway.config.addresses import is_url
+from gateway.config.caching import CacheOptions, RouteCacheOptions
 from gateway.config.faults import Wrong
 from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.observe import AccessLogOptions, AdminOptions
@@ -42,6 +43,7 @@ class Config(Options):
     routes: Annotated[list[RouteOptions], AfterValidator(_named)] = Field(
         default=[], description="The first that matches takes the request"
     )
+    cache: CacheOptions = Field(default=CacheOptions(), description="Where routes with a cache store responses")
     access_log: AccessLogOptions = Field(default=AccessLogOptions(), description="One line for each exchange")
     admin: AdminOptions = Field(default=AdminOptions(), description="What the gateway tells about itself")
 
@@ -94,6 +96,10 @@ class Config(Options):
         """None where responses are not compressed."""
         chosen = self.defaults.compression if route.compression is None else route.compression
         return chosen if isinstance(chosen, Compression) else None
+
+    def cache_for(self, route: RouteOptions) -> RouteCacheOptions | None:
+        """None where nothing is stored."""
+        return route.cache if isinstance(route.cache, RouteCacheOptions) else None
 
     def hsts_for(self, route: RouteOptions) -> Hsts | None:
         chosen = self.defaults.hsts if route.hsts is None else route.hsts

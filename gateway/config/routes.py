@@ -12,6 +12,7 @@ from pydantic import Field
 from gateway.config.access import Access
 from gateway.config.addresses import UpstreamReference
 from gateway.config.balance import HashOn, StickyOptions
+from gateway.config.caching import CacheSwitch, host_fault
 from gateway.config.edits import RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import KeyPath, Wrong
 from gateway.config.inherited import CompressionSwitch, HstsSwitch, Timeouts
@@ -37,7 +38,9 @@ _REWRITE = re.compile(r"[!-~]*")  # further bytes must be percent-encoded in a r
 ACTIONS = ("upstream", "split", "redirect", "respond")
 _FORWARDING = ("upstream", "split")
 _PLACE = "write it in [upstreams.NAME], or leave it out"
-_ONLY_FORWARDED = ("strip_prefix", "add_prefix", "rewrite", "request_headers", "timeouts", "host_header", "max_body")
+_ONLY_FORWARDED = (
+    "strip_prefix", "add_prefix", "rewrite", "request_headers", "timeouts", "host_header", "max_body", "cache",
+)  # fmt: skip
 
 
 class Share(Options):
@@ -112,6 +115,7 @@ class RouteOptions(Options):
     compression: CompressionSwitch = Field(default=None, description="Instead of that of [defaults]")
     hsts: HstsSwitch = Field(default=None, description="Instead of that of [defaults]")
     max_body: Size | None = Field(default=None, description="Instead of that of server.limits")
+    cache: CacheSwitch = Field(default=None, description="Responses are stored and used again; true for the defaults")
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -124,6 +128,7 @@ class RouteOptions(Options):
                 if key in stated:
                     yield Wrong("excludes rewrite, which is the whole new path", "leave one of them out", (key,))
         yield from _capture_faults(given)
+        yield from host_fault(given)
 
     @property
     def shares(self) -> list[Share]:

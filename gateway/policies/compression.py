@@ -17,6 +17,7 @@ from gateway.rfc.encoding import add_vary, negotiate, weaken
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gateway.compress import Encoder
     from gateway.exchange import Exchange, Headers, ResponseHead
 
 DEFAULT_TYPES = (
@@ -104,10 +105,10 @@ class Compression:
         add_vary(headers, _ACCEPT_ENCODING)
         if status == _PARTIAL or head.header(b"content-range") is not None or not self._is_large(exchange, head):
             return
-        coding = self._choose(exchange)
+        coding = self.choose(exchange)
         if coding is None:
             return
-        headers[:] = _encoded_form(headers, coding)
+        headers[:] = encoded_form(headers, coding)
         head.length = None
         if exchange.method != b"HEAD":
             head.transform = CODINGS[coding].encoder(self._levels[coding])
@@ -132,7 +133,22 @@ class Compression:
             length = int(stated) if stated is not None and stated.isdigit() else None
         return length is None or length >= self._min_size
 
-    def _choose(self, exchange: Exchange) -> bytes | None:
+    def suits(self, status: int, headers: Headers, length: int) -> bool:
+        """Whether a response with this head and so long a body is compressed, for clients that take it."""
+        if status < _FIRST_FINAL or status in _BODILESS or status == _PARTIAL or length < self._min_size:
+            return False
+        types = [value for name, value in headers if name == b"content-type"]
+        if not types or not self._is_compressible(types[0]) or not _is_plain(headers):
+            return False
+        return not any(name == b"content-range" for name, _ in headers)
+
+    def encode(self, coding: bytes, body: bytes) -> bytes:
+        """A whole body at once, at the level of the options; may run in another thread."""
+        encoder: Encoder = CODINGS[coding].encoder(self._levels[coding])
+        return encoder.whole(body)
+
+    def choose(self, exchange: Exchange) -> bytes | None:
+        """The coding that a client gets, where its answer is compressed at all."""
         accepted: bytes | None = None
         for name, value in exchange.headers:
             if name == _ACCEPT_ENCODING:
@@ -160,7 +176,8 @@ def _is_plain(headers: Headers) -> bool:
     return True
 
 
-def _encoded_form(headers: Headers, coding: bytes) -> Headers:
+def encoded_form(headers: Headers, coding: bytes) -> Headers:
+    """The fields of the encoded representation, by those of the plain one. A new list."""
     encoded = [
         (name, weaken(value) if name == b"etag" else value) for name, value in headers if name not in _OF_THE_PLAIN_FORM
     ]

@@ -46,6 +46,9 @@ TABLES: Mapping[str, type[Options]] = {
     "redirect": c.RedirectOptions,
     "respond": c.RespondOptions,
     "`request_headers` and `response_headers`": c.HeaderEdits,
+    "cache of a route": c.RouteCacheOptions,
+    "query of a cache": c.QueryOptions,
+    "`[cache]`": c.CacheOptions,
     "`[access_log]`": c.AccessLogOptions,
     "`[admin]`": c.AdminOptions,
 }

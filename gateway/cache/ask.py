@@ -1,0 +1,65 @@
+"""What a request asks of a cache: the few of its fields that matter here, found in one pass. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.rfc.cache_control import NONE, Directives, parse_directives
+from gateway.rfc.conditional import CONDITIONS
+
+if TYPE_CHECKING:
+    from gateway.exchange import Headers
+
+_PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
+# Fields by which a client can make a server act as if the request were another one; forwarding fields never arrive.
+_OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
+_UNMET: Final = frozenset({b"if-match", b"if-unmodified-since"})
+_RELEVANT: Final = CONDITIONS | _OVERRIDES | {b"authorization", b"cache-control", b"pragma", b"range"}
+_NEWER: Final = frozenset({b"if-none-match", b"if-modified-since"})
+READS: Final = frozenset({b"GET", b"HEAD"})
+
+
+class Ask:
+    """headers: all fields of the request. concerns: those that are about caching, conditions and ranges.
+
+    heed: whether its Cache-Control and Pragma count.
+    """
+
+    __slots__ = ("concerns", "directives", "headers", "method")
+
+    def __init__(self, method: bytes, headers: Headers, *, heed: bool = True) -> None:
+        self.method = method
+        self.headers = headers
+        self.concerns = concerns = [pair for pair in headers if pair[0] in _RELEVANT]
+        self.directives: Directives = _directives(concerns) if concerns and heed else NONE
+
+    @property
+    def is_authorized(self) -> bool:
+        return any(name == b"authorization" for name, _ in self.concerns)
+
+    @property
+    def is_odd(self) -> bool:
+        """It has a precondition that only the target can judge, or wants to be taken for another request."""
+        return any(name in _UNMET or name in _OVERRIDES for name, _ in self.concerns)
+
+    @property
+    def asks_for_newer(self) -> bool:
+        """It has If-None-Match or If-Modified-Since."""
+        return any(name in _NEWER for name, _ in self.concerns)
+
+    @property
+    def asked_range(self) -> bytes | None:
+        """The Range of a GET; with several there is none (RFC 9110 section 14.2)."""
+        ranges = [value for name, value in self.concerns if name == b"range"]
+        return ranges[0] if len(ranges) == 1 and self.method == b"GET" else None
+
+    def concern(self, name: bytes) -> bytes | None:
+        return next((value for field, value in self.concerns if field == name), None)
+
+
+def _directives(concerns: Headers) -> Directives:
+    values = [value for name, value in concerns if name == b"cache-control"]
+    if values:
+        return parse_directives(values)
+    pragma = [value.lower() for name, value in concerns if name == b"pragma"]
+    return _PRAGMA_NO_CACHE if any(b"no-cache" in value for value in pragma) else NONE

@@ -1,0 +1,56 @@
+"""The caches of all routes together: one store, one owner of what runs beside requests, one table of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.cache.forms import Forms
+from gateway.cache.key import Bypass, KeyRule, QueryRule
+from gateway.cache.rules import Rules
+from gateway.cache.serve import RouteCache
+
+if TYPE_CHECKING:
+    from gateway import config as c
+    from gateway.cache.note import CacheNote
+    from gateway.cache.store import Store
+    from gateway.cache.tasks import Tasks
+    from gateway.policies.compression import Compression
+
+
+class Caching:
+    """routes: their caches, by name."""
+
+    def __init__(self, options: c.CacheOptions, store: Store, tasks: Tasks, note: CacheNote) -> None:
+        self.options = options
+        self.store = store
+        self.tasks = tasks
+        self.note = note
+        self.routes: dict[str, RouteCache] = {}
+
+    def add(self, name: str, options: c.RouteCacheOptions, compression: Compression | None) -> RouteCache:
+        """The cache of a route. compression: its policy, where it has one."""
+        query = options.query
+        rule = None if query is None else QueryRule(query.include, query.exclude, sort=query.sort)
+        cache = RouteCache(
+            KeyRule(name, options.key, rule),
+            self._rules(options),
+            self.store,
+            self.tasks,
+            bypass=Bypass(options.bypass) if options.bypass else None,
+            collapses=options.coalesce != "off",
+            forms=None if compression is None else Forms(compression, self.store, self.tasks),
+        )
+        self.routes[name] = cache
+        return cache
+
+    def _rules(self, options: c.RouteCacheOptions) -> Rules:
+        return Rules(
+            ttl=options.ttl,
+            negative={int(status): ttl for status, ttl in options.negative.items()},
+            stale_while_revalidate=options.stale_while_revalidate,
+            stale_if_error=options.stale_if_error,
+            max_object=options.max_object or self.options.max_object,
+            methods=frozenset(method.encode() for method in options.methods),
+            tags_header=self.options.tags_header.lower().encode(),
+            heed_requests=options.request_directives,
+        )

@@ -1,0 +1,151 @@
+"""What an entry is known by: the parts of a request that a route puts into its key. Pure.
+
+A key is the URL up to the first space, then the route's name and further parts, each behind a space: readable, and never
+ambiguous, since no part can hold a space. What is not in the key is not sent to the target either, as far as the query
+goes; requests that could change a response in other ways that the key does not show go past the cache.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.exchange import Exchange
+
+HOST: Final = "host"
+PATH: Final = "path"
+QUERY: Final = "query"
+HEADER: Final = "header:"
+COOKIE: Final = "cookie:"
+PARTS: Final = (HOST, PATH, QUERY)
+
+# Spellings that one side may read as another path than the other side: separators and dots in disguise, double encoding.
+_AMBIGUOUS = re.compile(rb"//|/\.{1,2}(?:/|$)|%(?:2[ef]|5c|25|[01][0-9a-f]|7f|23|3[bf])", re.IGNORECASE).search
+_UNKEYED_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class QueryRule:
+    """Which parameters count. include: these alone, where it is not empty; exclude: not these. A final `*` stands for any
+    ending. sort: their order does not count."""
+
+    __slots__ = ("_exclude", "_include", "sort")
+
+    def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = (), *, sort: bool = False) -> None:
+        self._include = _names(include)
+        self._exclude = _names(exclude)
+        self.sort = sort
+
+    def kept(self, query: bytes) -> bytes:
+        """The query with the parameters that count, as it is both keyed and sent."""
+        parameters = [parameter for parameter in query.split(b"&") if self._counts(parameter.partition(b"=")[0])]
+        return b"&".join(sorted(parameters) if self.sort else parameters)
+
+    def _counts(self, name: bytes) -> bool:
+        if self._include is not None and self._include(name) is None:
+            return False
+        return self._exclude is None or self._exclude(name) is None
+
+
+def _names(patterns: Iterable[str]) -> Callable[[bytes], re.Match[bytes] | None] | None:
+    listed = [re.escape(pattern.encode()).replace(rb"\*", b".*") for pattern in patterns]
+    return re.compile(b"|".join(listed), re.S).fullmatch if listed else None
+
+
+class KeyRule:
+    """route: the name of the route, whose entries are its own. parts: PARTS, and `header:Name` and `cookie:name`."""
+
+    __slots__ = ("_cookies", "_headers", "_host", "_plain", "_query", "_rest", "_rule")
+
+    def __init__(self, route: str, parts: Sequence[str] = PARTS, query: QueryRule | None = None) -> None:
+        self._host = HOST in parts
+        self._query = QUERY in parts
+        self._rule = query
+        self._headers = tuple(part[len(HEADER) :].lower().encode() for part in parts if part.startswith(HEADER))
+        self._cookies = tuple(part[len(COOKIE) :].encode() for part in parts if part.startswith(COOKIE))
+        self._rest = b" " + route.encode()
+        self._plain = self._query and query is None
+
+    def key(self, exchange: Exchange) -> bytes:
+        query = exchange.query if self._plain else self.kept_query(exchange.query)
+        url = exchange.mount + exchange.path
+        if self._host:
+            url = b"".join((exchange.scheme, b"://", exchange.host.lower(), url))
+        end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)
+        return url + end if query is None else b"".join((url, b"?", query, end))
+
+    def kept_query(self, query: bytes | None) -> bytes | None:
+        """What of a query is in the key, and so is sent."""
+        if query is None or not self._query:
+            return None
+        return query if self._rule is None else self._rule.kept(query)
+
+    def target(self, target: bytes) -> bytes:
+        """A request target on its way out, without what is not in the key."""
+        if self._plain:
+            return target
+        path, mark, query = target.partition(b"?")
+        kept = self.kept_query(query if mark else None)
+        return path if kept is None else path + b"?" + kept
+
+    def _further(self, exchange: Exchange) -> bytes:
+        parts = []
+        for name in self._headers:
+            values = exchange.header_values(name)
+            if values:
+                parts.append(b" %b:%b" % (name, _safe(b",".join(values))))
+        if self._cookies:
+            found = cookies(exchange.header_values(b"cookie"))
+            parts += [b" cookie:%b=%b" % (name, _safe(found[name])) for name in self._cookies if name in found]
+        return b"".join(parts)
+
+
+def _safe(value: bytes) -> bytes:
+    return value.replace(b"%", b"%25").replace(b" ", b"%20")
+
+
+def cookies(lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """A request's cookies; of several with one name the first (RFC 6265 section 5.4)."""
+    found: dict[bytes, bytes] = {}
+    for line in lines:
+        for pair in line.split(b";"):
+            name, _, value = pair.partition(b"=")
+            found.setdefault(name.strip(b" \t"), value.strip(b" \t"))
+    return found
+
+
+def url_of_request(exchange: Exchange) -> bytes:
+    """The whole URL of a request as targets know it, `scheme://host/path?query`."""
+    url = b"".join((exchange.scheme, b"://", exchange.host.lower(), exchange.mount, exchange.path))
+    return url if exchange.query is None else url + b"?" + exchange.query
+
+
+def is_ambiguous(exchange: Exchange) -> bool:
+    """Whether its answer may depend on what its key does not show: on a body, or on how the target reads a path that can
+    be read in two ways."""
+    if exchange.match_path is not exchange.path and _AMBIGUOUS(exchange.path) is not None:
+        return True
+    return not exchange.is_plain and any(name in _UNKEYED_BODY and value != b"0" for name, value in exchange.special)
+
+
+class Bypass:
+    """Requests that go past the cache: those with one of these parts. parts: `header:Name`, `cookie:name`, `query:name`."""
+
+    __slots__ = ("_cookies", "_headers", "_parameters")
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        listed = [part.partition(":") for part in parts]
+        self._headers = frozenset(name.lower().encode() for kind, _, name in listed if kind == "header")
+        self._cookies = frozenset(name.encode() for kind, _, name in listed if kind == "cookie")
+        self._parameters = frozenset(name.encode() for kind, _, name in listed if kind == "query")
+
+    def takes(self, exchange: Exchange) -> bool:
+        if self._headers and any(name in self._headers for name, _ in exchange.headers):
+            return True
+        if self._cookies and not self._cookies.isdisjoint(cookies(exchange.header_values(b"cookie"))):
+            return True
+        if not self._parameters or not exchange.query:
+            return False
+        return any(parameter.partition(b"=")[0] in self._parameters for parameter in exchange.query.split(b"&"))

@@ -1,0 +1,304 @@
+"""The store in memory: bounded in bytes, and not to be flushed by a scan.
+
+Keys that are new wait in a small queue, a tenth of the room, and leave it at its end unless they were asked for again
+meanwhile; only then, or while there is room anyhow, do they come into the large one, which they leave when nobody asks
+for them any more. A key that comes back soon after it had left goes to the large one at once. (This is S3-FIFO: Yang
+and others, SOSP 2023.) So a crawler that asks for everything once displaces nothing that is in use, and a hit costs a
+look-up and a count.
+
+All variants under a key come and go together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cachetools import FIFOCache
+
+from gateway.cache.entry import MAX_VARIANTS
+from gateway.cache.purge import Purge, Scope, url_of, urls_meant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from gateway.cache.entry import Entry
+
+WHOLE: Final = 262144  # bytes; a body up to this length is kept in one piece, which leaves in one write
+PIECE: Final = 65536  # bytes; longer ones are kept in pieces of at least this
+_SMALL_SHARE: Final = 10  # the small queue has one part in so many
+_MAX_USES: Final = 3  # that are remembered; a key survives as many rounds of the large queue
+_GHOST_BYTES: Final = 4096  # of room for each key that is remembered after it has left
+_PURGES: Final = 1024  # purges that are remembered for writes under way; a write that began before them all is given up
+
+
+class Usage(NamedTuple):
+    entries: int
+    bytes_held: int
+    bytes_limit: int
+    purged: int
+
+
+class Shelf:
+    """What lies under one key. uses: since it last went through a queue; hits: ever."""
+
+    __slots__ = ("entries", "hits", "queue", "size", "uses")
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self.size = sum(entry.size for entry in entries)
+        self.uses = 0
+        self.hits = 0
+        self.queue: _Queue | None = None
+
+
+class _Queue(FIFOCache[bytes, Shelf]):
+    """Shelves by key in the order of their coming, bounded in bytes. left: called with what had to make room."""
+
+    def __init__(self, limit: int, left: Callable[[bytes, Shelf], None]) -> None:
+        super().__init__(limit, getsizeof=lambda shelf: shelf.size)
+        self._left = left
+
+    def popitem(self) -> tuple[bytes, Shelf]:
+        key, shelf = super().popitem()
+        self._left(key, shelf)
+        return key, shelf
+
+
+class MemoryStore:
+    """limit: bytes for everything, about. now: Unix seconds."""
+
+    def __init__(self, limit: int, now: Callable[[], float]) -> None:
+        self._limit = limit
+        self._now = now
+        self._shelves: dict[bytes, Shelf] = {}
+        self._small = _Queue(limit // _SMALL_SHARE, self._left_small)
+        self._large = _Queue(limit - limit // _SMALL_SHARE, self._left_large)
+        self._ghosts: FIFOCache[bytes, None] = FIFOCache(max(limit // _GHOST_BYTES, 64))
+        self._tagged: dict[bytes, set[bytes]] = {}
+        self._of_url: dict[bytes, set[bytes]] = {}
+        self._purges: deque[Purge] = deque(maxlen=_PURGES)
+        self._purge_count = 0
+        self._purged = 0
+
+    # ------------------------------------------------------------ reading
+
+    def peek(self, key: bytes) -> Sequence[Entry]:
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            return ()
+        shelf.hits += 1
+        if shelf.uses < _MAX_USES:
+            shelf.uses += 1
+        return shelf.entries
+
+    async def find(self, key: bytes) -> Sequence[Entry]:
+        return self.peek(key)
+
+    @property
+    def max_body(self) -> int:
+        """Bytes; what is longer finds no room, whatever else goes."""
+        return int(self._large.maxsize)
+
+    async def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
+        for chunk in entry.chunks or ():
+            yield chunk
+
+    def shelves(self) -> Iterable[tuple[bytes, Shelf]]:
+        """All keys with what lies under them, for people who look into the cache."""
+        return self._shelves.items()
+
+    def usage(self) -> Usage:
+        entries = sum(len(shelf.entries) for shelf in self._shelves.values())
+        return Usage(entries, int(self._small.currsize + self._large.currsize), self._limit, self._purged)
+
+    # ------------------------------------------------------------ writing
+
+    def mark(self) -> int:
+        return self._purge_count
+
+    def begin(self, key: bytes, entry: Entry, mark: int) -> MemoryWriter:
+        return MemoryWriter(self, key, entry, mark)
+
+    def put(self, key: bytes, entry: Entry, mark: int) -> bool:
+        """A whole entry, in the place of a variant with the same `vary`."""
+        if self._was_purged(key, entry, mark):
+            return False
+        shelf = self._shelves.get(key)
+        others = () if shelf is None else tuple(other for other in shelf.entries if other.vary != entry.vary)
+        return self._lay(key, (entry, *others[: MAX_VARIANTS - 1]))
+
+    async def renew(self, key: bytes, old: Entry, new: Entry, mark: int) -> bool:
+        shelf = self._shelves.get(key)
+        if shelf is None or old not in shelf.entries or self._was_purged(key, new, mark):
+            return False
+        if new.length == old.length:
+            new.forms.update(old.forms)
+        others = tuple(other for other in shelf.entries if other is not old and other.vary != new.vary)
+        return self._lay(key, (new, *others))
+
+    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
+        shelf = self._shelves.get(key)
+        if shelf is not None and entry in shelf.entries and shelf.size + len(body) <= self._small.maxsize:
+            entry.forms[coding] = body
+            self._lay(key, shelf.entries)
+
+    async def drop(self, key: bytes, entry: Entry) -> None:
+        shelf = self._shelves.get(key)
+        if shelf is not None:
+            self._lay(key, tuple(other for other in shelf.entries if other is not entry))
+
+    # ------------------------------------------------------------ purging
+
+    async def purge(self, purge: Purge) -> int:
+        self._purges.append(purge)
+        self._purge_count += 1
+        count = 0
+        for key in self._candidates(purge):
+            entries = self._shelves[key].entries
+            taken = [entry for entry in entries if purge.takes(key, entry.tags)]
+            count += len(taken)
+            if purge.soft:
+                now = self._now()
+                for entry in taken:
+                    entry.fresh_until = min(entry.fresh_until, now)
+            elif taken:
+                self._lay(key, tuple(entry for entry in entries if entry not in taken))
+        self._purged += count
+        return count
+
+    def _candidates(self, purge: Purge) -> list[bytes]:
+        if purge.scope is Scope.KEY:
+            return [key for key in dict.fromkeys(purge.values) if key in self._shelves]
+        if purge.scope is Scope.TAG:
+            return list(set[bytes]().union(*(self._tagged.get(tag, ()) for tag in purge.values)))
+        if purge.scope is Scope.URL and all(value[:1] != b"/" for value in purge.values):
+            urls = {url for value in purge.values for url in urls_meant(value)}
+            return [key for url in urls for key in self._of_url.get(url, ())]
+        return list(self._shelves)
+
+    def _was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
+        """A purge after `mark` takes it, or too many came to be sure."""
+        since = self._purge_count - mark
+        if since > len(self._purges):
+            return True
+        recent = list(self._purges)[len(self._purges) - since :]
+        return any(purge.takes(key, entry.tags) for purge in recent)
+
+    # ------------------------------------------------------------ the queues
+
+    def _lay(self, key: bytes, entries: tuple[Entry, ...]) -> bool:
+        """These entries under the key and no others, in the queue that the key is in."""
+        old = self._shelves.get(key)
+        queue = self._large if key in self._ghosts else self._small
+        if old is not None:
+            assert old.queue is not None
+            queue = old.queue
+            del queue[key]
+            self._forget(key, old)
+        if not entries:
+            return False
+        shelf = Shelf(entries)
+        if old is not None:
+            shelf.uses, shelf.hits = old.uses, old.hits
+        if shelf.size > queue.maxsize:
+            queue = self._large
+        if shelf.size > queue.maxsize:
+            return False
+        self._enter(queue, key, shelf)
+        self._index(key, shelf)
+        return True
+
+    def _enter(self, queue: _Queue, key: bytes, shelf: Shelf) -> None:
+        shelf.queue = queue
+        self._shelves[key] = shelf
+        queue[key] = shelf
+
+    def _left_small(self, key: bytes, shelf: Shelf) -> None:
+        if shelf.uses or self._large.currsize + shelf.size <= self._large.maxsize:
+            shelf.uses = 0
+            self._enter(self._large, key, shelf)
+        else:
+            self._ghosts[key] = None
+            self._forget(key, shelf)
+
+    def _left_large(self, key: bytes, shelf: Shelf) -> None:
+        if shelf.uses:
+            shelf.uses -= 1
+            self._enter(self._large, key, shelf)
+        else:
+            self._forget(key, shelf)
+
+    def _index(self, key: bytes, shelf: Shelf) -> None:
+        self._of_url.setdefault(url_of(key), set()).add(key)
+        for entry in shelf.entries:
+            for tag in entry.tags:
+                self._tagged.setdefault(tag, set()).add(key)
+
+    def _forget(self, key: bytes, shelf: Shelf) -> None:
+        del self._shelves[key]
+        _discard(self._of_url, url_of(key), key)
+        for entry in shelf.entries:
+            for tag in entry.tags:
+                _discard(self._tagged, tag, key)
+
+    async def start(self) -> None:
+        """Nothing has to be connected."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
+
+
+def _discard(index: dict[bytes, set[bytes]], name: bytes, key: bytes) -> None:
+    keys = index.get(name, set())
+    keys.discard(key)
+    if not keys:
+        index.pop(name, None)
+
+
+class MemoryWriter:
+    """Gathers a body, in pieces that are neither tiny nor huge."""
+
+    __slots__ = ("_entry", "_key", "_loose", "_loose_size", "_mark", "_pieces", "_size", "_store")
+
+    def __init__(self, store: MemoryStore, key: bytes, entry: Entry, mark: int) -> None:
+        self._store: MemoryStore | None = store
+        self._key = key
+        self._entry = entry
+        self._mark = mark
+        self._pieces: list[bytes] = []
+        self._loose: list[bytes] = []
+        self._loose_size = 0
+        self._size = 0
+
+    def append(self, chunk: bytes) -> None:
+        if self._store is None:
+            return
+        self._size += len(chunk)
+        if self._size > self._store.max_body:
+            self.abort()
+            return
+        self._loose.append(chunk)
+        self._loose_size += len(chunk)
+        if self._loose_size >= PIECE and self._size > WHOLE:
+            self._tie_up()
+
+    async def commit(self) -> Entry | None:
+        store = self._store
+        if store is None:
+            return None
+        self._tie_up()
+        entry = self._entry.with_body(self._pieces)
+        self._store = None
+        return entry if store.put(self._key, entry, self._mark) else None
+
+    def abort(self) -> None:
+        self._store = None
+        self._loose.clear()
+        self._pieces.clear()
+
+    def _tie_up(self) -> None:
+        if self._loose:
+            self._pieces.append(self._loose[0] if len(self._loose) == 1 else b"".join(self._loose))
+            self._loose = []
+            self._loose_size = 0

@@ -1,0 +1,54 @@
+"""What a route's cache says and counts of every exchange: Cache-Status (RFC 9211), and the numbers of the metrics page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.cache.rules import OUR_TARGET
+from gateway.observe.counters import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.cache.store import Store
+    from gateway.exchange import Exchange, ResponseHead
+    from gateway.observe.counters import Labels
+
+
+class CacheNote:
+    """The policy of routes with a cache: `amend` and `finish`. Results are few and routes are those of the configuration,
+    which bounds the table."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[Labels, int] = {}
+
+    def amend(self, exchange: Exchange, head: ResponseHead) -> None:
+        """A hit has its field already."""
+        outcome = exchange.cache
+        if outcome is None or outcome.hit:
+            return
+        head.headers[:] = [pair for pair in head.headers if pair[0] != OUR_TARGET]
+        if (b"cache-status", outcome.value()) not in head.headers:
+            head.headers.append((b"cache-status", outcome.value()))
+
+    def finish(self, exchange: Exchange) -> None:
+        outcome, route = exchange.cache, exchange.route
+        if outcome is not None and route is not None:
+            labels = (route.name, outcome.word)
+            self._counts[labels] = self._counts.get(labels, 0) + 1
+
+    @property
+    def counts(self) -> Mapping[Labels, int]:
+        """By route and result."""
+        return self._counts
+
+    def collect(self, store: Store) -> list[Metric]:
+        usage = store.usage()
+        return [
+            Metric("gateway_cache_requests_total", "counter", ("route", "result"), dict(self._counts)),
+            Metric("gateway_cache_entries", "gauge", ("tier",), {("memory",): usage.entries}),
+            Metric("gateway_cache_bytes", "gauge", ("tier",), {("memory",): usage.bytes_held}),
+            Metric("gateway_cache_purged_total", "counter", ("tier",), {("memory",): usage.purged}),
+        ]

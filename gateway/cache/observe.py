@@ -1,0 +1,133 @@
+"""What the cache learns from exchanges that it lets pass: what they make invalid, what they freshen, and whether the key's
+answers can be stored by now (RFC 9111 sections 4.3.5 and 4.4, RFC 9875)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
+
+from gateway.cache.ask import Ask
+from gateway.cache.key import url_of_request
+from gateway.cache.purge import Purge, Scope, url_of
+from gateway.cache.reuse import select
+from gateway.cache.status import Forward, Outcome
+from gateway.cache.storable import Answered, Refusal, origin_of, storable
+from gateway.cache.tags import INVALIDATION, groups_of
+from gateway.cache.update import head_agrees, updated
+
+if TYPE_CHECKING:
+    from gateway.cache.entry import Entry
+    from gateway.cache.serve import RouteCache, Visit
+    from gateway.exchange import Headers, ResponseHead
+
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"QUERY"})  # all others may change what they are sent to
+_LOCATIONS: Final = frozenset({b"location", b"content-location"})
+
+
+class Observation:
+    """The observer of one exchange that passes. reason: why it does."""
+
+    __slots__ = ("_asked_at", "_cache", "_mark", "_reason", "_visit")
+
+    def __init__(self, cache: RouteCache, visit: Visit, reason: Forward) -> None:
+        self._cache = cache
+        self._visit = visit
+        self._reason = reason
+        self._asked_at = cache.now()
+        self._mark = cache.store.mark()
+
+    def seen(self, head: ResponseHead) -> Gathering | None:
+        visit, cache = self._visit, self._cache
+        visit.exchange.cache = outcome = Outcome(self._reason)
+        if self._reason is Forward.BYPASS or visit.ask.method == b"HEAD":
+            return None
+        made = storable(visit.ask, self._answered(head), cache.rules)
+        if isinstance(made, Refusal):
+            outcome.detail = made.value.encode()
+            return None
+        cache.refused.pop(visit.key, None)
+        if visit.ask.method != b"POST":
+            return None
+        outcome.stored = True
+        return Gathering(cache, visit.key, made)
+
+    async def before(self, head: ResponseHead) -> None:
+        method = self._visit.ask.method
+        if method not in SAFE:
+            if 200 <= head.status < 400:
+                await self._invalidate(head.headers)
+        elif method == b"HEAD" and self._reason is not Forward.BYPASS:
+            await self._freshen(head)
+
+    async def _invalidate(self, headers: Headers) -> None:
+        """What a successful unsafe request may have changed: its URL, and those of its own origin that the answer names."""
+        store = self._cache.store
+        url = url_of_request(self._visit.exchange)
+        urls = {url, url_of(self._visit.key), *locations(url, headers)}
+        await store.purge(Purge(Scope.URL, tuple(urls)))
+        groups = groups_of(headers, INVALIDATION, origin_of(url))
+        if groups:
+            await store.purge(Purge(Scope.TAG, tuple(groups)))
+
+    async def _freshen(self, head: ResponseHead) -> None:
+        visit, cache = self._visit, self._cache
+        entry = select(await cache.store.find(visit.key), visit.ask)
+        if entry is None or head.status != 200:
+            return
+        now = cache.now()
+        if head_agrees(entry, head.status, head.headers):
+            newer, stays = updated(entry, _as_get(visit), self._answered(head), cache.rules)
+            if stays:
+                await cache.store.renew(visit.key, entry, newer, self._mark)
+        elif entry.fresh_until > now:
+            await cache.store.renew(visit.key, entry, entry.copy(fresh_until=now), self._mark)
+
+    def _answered(self, head: ResponseHead) -> Answered:
+        url = url_of_request(self._visit.exchange)
+        return Answered(head.status, head.headers, head.length, self._asked_at, self._cache.now(), url)
+
+
+def locations(url: bytes, headers: Headers) -> set[bytes]:
+    """The URLs that Location and Content-Location name, as far as they are of the same origin (RFC 9111 section 4.4)."""
+    found = set()
+    for name, value in headers:
+        if name in _LOCATIONS:
+            try:
+                named = urljoin(url.decode("latin-1"), value.decode("latin-1")).encode("latin-1").partition(b"#")[0]
+            except ValueError:
+                continue
+            if origin_of(named).lower() == origin_of(url):
+                found.add(origin_of(url) + named[len(origin_of(url)) :])
+    return found
+
+
+def _as_get(visit: Visit) -> Ask:
+    return Ask(b"GET", visit.ask.headers)
+
+
+class Gathering:
+    """The body of an answer to POST, which is stored for later GETs once it is whole and what the request changed is
+    purged."""
+
+    __slots__ = ("_cache", "_chunks", "_key", "_made", "_size")
+
+    def __init__(self, cache: RouteCache, key: bytes, made: Entry) -> None:
+        self._cache = cache
+        self._key = key
+        self._made = made
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def append(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= self._cache.rules.max_object:
+            self._chunks.append(chunk)
+
+    async def close(self, *, whole: bool) -> None:
+        if not whole or self._size > self._cache.rules.max_object:
+            return
+        store = self._cache.store
+        writer = store.begin(self._key, self._made, store.mark())
+        for chunk in self._chunks:
+            writer.append(chunk)
+        await writer.commit()

@@ -1,0 +1,187 @@
+"""What a fetch brings, taken for the cache: the decision at its head, then the body to all readers and to the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.cache.flight import WINDOW, Kind, Landing
+from gateway.cache.reuse import ERROR_STATUSES, may_bridge
+from gateway.cache.storable import Answered, Refusal, storable
+from gateway.cache.update import describes, joined, joins, merged, updated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.cache.ask import Ask
+    from gateway.cache.entry import Entry
+    from gateway.cache.flight import Flight, Valve
+    from gateway.cache.rules import Rules
+    from gateway.cache.store import Store, Writer
+    from gateway.errors import GatewayError
+    from gateway.exchange import Headers, ResponseHead
+
+NOT_MODIFIED: Final = 304
+
+
+class Receiver:
+    """The taker of one fetch.
+
+    old: the entry that is validated, completed, or would help out if the target failed. now: Unix seconds.
+    refused: what kept the answer out of the store, once it has landed.
+    """
+
+    __slots__ = (
+        "_asked_at", "_behind", "_body", "_flight", "_key", "_mark", "_now", "_old", "_rules", "_size", "_store", "_url",
+        "_writer", "ask", "made", "on_interim", "refused", "renewed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        flight: Flight,
+        store: Store,
+        rules: Rules,
+        key: bytes,
+        *,
+        url: bytes,
+        ask: Ask,
+        old: Entry | None,
+        now: Callable[[], float],
+    ) -> None:
+        self._flight = flight
+        self._store = store
+        self._rules = rules
+        self._key = key
+        self._url = url
+        self.ask = ask
+        self._old = old
+        self._now = now
+        self._asked_at = now()
+        self._mark = store.mark()
+        self._writer: Writer | None = None
+        self._body: list[bytes] | None = None  # of a part, which is stored when it is there
+        self._behind: tuple[bytes, ...] = ()  # what is held of the representation behind the part that comes
+        self._size = 0
+        self.made: Entry | None = None
+        self.renewed: Entry | None = None
+        self.refused: Refusal | None = None
+        self.on_interim: Callable[[int, Headers], None] | None = None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        if self.on_interim is not None:
+            self.on_interim(status, headers)
+
+    def head(self, head: ResponseHead, valve: Valve, *, chunked: bool) -> bool:
+        now, old = self._now(), self._old
+        answered = Answered(head.status, head.headers, head.length, self._asked_at, now, self._url)
+        if old is not None and head.status == NOT_MODIFIED:
+            self._validated(old, answered)
+            return True
+        if old is not None and head.status in ERROR_STATUSES and may_bridge(old, self.ask, now):
+            self._flight.land(Landing(Kind.BRIDGED, head.status, entry=old))
+            return False
+        made = storable(self.ask, answered, self._rules)
+        landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
+        if isinstance(made, Refusal):
+            self.refused = made
+            self._flight.land(landing, valve, window=WINDOW)
+            return True
+        self.made = landing.entry = made
+        if made.part is None:
+            self._writer = self._store.begin(self._key, made, self._mark)
+        else:
+            self._body = []
+            if self.ask.asked_range is None:  # it was ours
+                completed = self._completing(made)
+                if completed is None:
+                    self._flight.land(Landing(Kind.ODD, head.status, entry=old))
+                    return False
+                landing = completed
+        self._flight.land(landing, valve)
+        return True
+
+    def _validated(self, old: Entry, answered: Answered) -> None:
+        if not describes(old, answered.headers):
+            self._flight.land(Landing(Kind.ODD, NOT_MODIFIED, entry=old))
+            return
+        entry, stays = updated(old, self.ask, answered, self._rules)
+        self.renewed = entry if stays else None
+        self._flight.land(Landing(Kind.VALIDATED, NOT_MODIFIED, entry=entry))
+
+    def _completing(self, made: Entry) -> Landing | None:
+        """The whole representation, where a part of it is held and this is the rest; its bytes before this part are put in
+        front."""
+        old = self._old
+        if old is None or old.part is None or old.chunks is None or made.part is None or not joins(old, made):
+            return None
+        if made.part.total != old.length + made.part.last + 1 - made.part.first:
+            return None
+        headers = merged(old.headers, made.headers)
+        if old.part.first == 0:
+            for chunk in old.chunks:
+                self._flight.data(chunk)
+        else:
+            self._behind = old.chunks
+        headers.append((b"content-length", b"%d" % made.part.total))
+        return Landing(Kind.ANSWER, 200, entry=made, headers=headers, length=made.part.total)
+
+    def data(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._rules.max_object and self.made is not None:
+            self._outgrown()
+        if self._writer is not None:
+            self._writer.append(chunk)
+        elif self._body is not None:
+            self._body.append(chunk)
+        self._flight.data(chunk)
+
+    def _outgrown(self) -> None:
+        """It said no length, and has become larger than what is stored."""
+        if self._writer is not None:
+            self._writer.abort()
+        self._writer = self._body = None
+        self.made = None
+        self.refused = Refusal.SIZE
+        self._flight.narrow(self._rules.max_object)
+
+    def end(self, trailers: Headers) -> None:
+        for chunk in self._behind:
+            self._flight.data(chunk)
+        self._flight.end(trailers)
+
+    # ------------------------------------------------------------ instead of an answer
+
+    def failed(self, error: GatewayError, *, bridges: bool) -> None:
+        """bridges: it is a failure that a stale entry may help out of."""
+        old, flight = self._old, self._flight
+        if flight.landing is None and bridges and old is not None and may_bridge(old, self.ask, self._now()):
+            flight.land(Landing(Kind.BRIDGED, 0, entry=old))
+        else:
+            flight.fail(error)
+
+    def found(self, entry: Entry) -> None:
+        """It has been stored meanwhile, by somebody else."""
+        self._flight.land(Landing(Kind.VALIDATED, 0, entry=entry))
+
+    # ------------------------------------------------------------ when the fetch is over
+
+    async def settle(self) -> None:
+        """Store what has come whole, as a new entry or in the place of the old one."""
+        old = self._old
+        if self.renewed is not None and old is not None:
+            await self._store.renew(self._key, old, self.renewed, self._mark)
+        elif self._writer is not None:
+            if self._flight.ended:
+                await self._writer.commit()
+            else:
+                self._writer.abort()
+        elif self._body is not None and self.made is not None and self._flight.ended:
+            await self._store_part(self.made, tuple(self._body))
+
+    async def _store_part(self, made: Entry, body: tuple[bytes, ...]) -> None:
+        old = self._old
+        if old is not None and old.chunks is not None and old.part is not None and joins(old, made):
+            made, body = joined(old, old.chunks, made, body)
+        writer = self._store.begin(self._key, made, self._mark)
+        for chunk in body:
+            writer.append(chunk)
+        await writer.commit()

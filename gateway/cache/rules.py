@@ -1,0 +1,42 @@
+"""What a route's cache may do, as its configuration says: values for the decisions. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_MAX_OBJECT: Final = 5 << 20  # bytes
+DEFAULT_STALE_IF_ERROR: Final = 60.0  # seconds
+DEFAULT_TAGS_HEADER: Final = b"surrogate-key"
+OUR_TARGET: Final = b"gateway-cache-control"  # the targeted field for us alone (RFC 9213); it goes no further
+TARGETS: Final = (OUR_TARGET, b"cdn-cache-control")  # the first of them that is valid counts
+CACHEABLE_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
+TTL_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308})  # that `ttl` is for
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Seconds and bytes.
+
+    ttl: how long a response is fresh that does not say so itself. negative: the same for error statuses.
+    stale_while_revalidate, stale_if_error: where the response has no such directive.
+    max_object: longer bodies are not stored. methods: whose responses may be stored.
+    tags_header: the field that names an entry's tags, beside Cache-Tag. heed_requests: Cache-Control and Pragma of
+    requests count.
+    """
+
+    ttl: float = 0.0
+    negative: Mapping[int, float] = field(default_factory=dict)
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = DEFAULT_STALE_IF_ERROR
+    max_object: int = DEFAULT_MAX_OBJECT
+    methods: frozenset[bytes] = CACHEABLE_METHODS
+    tags_header: bytes = DEFAULT_TAGS_HEADER
+    heed_requests: bool = True
+
+    def stated_ttl(self, status: int) -> float:
+        """How long a response of this status is fresh by configuration alone; 0 where nothing is said about it."""
+        return self.ttl if status in TTL_STATUSES else self.negative.get(status, 0.0)

@@ -1,0 +1,514 @@
+"""A route's cache at work: what is stored answers, what is not is fetched once for all who want it (RFC 9111).
+
+The way of a request: `ready` answers at once from memory, without awaiting anything. Otherwise `serve` looks into the
+whole store, then joins a fetch that is under way or starts one, and delivers what it brings; or lets the exchange pass.
+What is decided is decided by the pure functions of this package; here it is acted upon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
+
+from gateway.cache.ask import READS, Ask
+from gateway.cache.edit import FetchEdit, missing
+from gateway.cache.flight import Flight, Kind
+from gateway.cache.key import is_ambiguous, url_of_request
+from gateway.cache.memory import WHOLE
+from gateway.cache.observe import Observation
+from gateway.cache.receive import NOT_MODIFIED, Receiver
+from gateway.cache.render import age_field, render
+from gateway.cache.reuse import Verdict, may_bridge, reuse, select
+from gateway.cache.rules import OUR_TARGET
+from gateway.cache.status import Forward, Outcome
+from gateway.errors import ClientGone, GatewayError, TargetError
+from gateway.exchange import Exchange, Reply, ResponseHead
+from gateway.outgoing import wants_trailers
+from gateway.rfc.conditional import is_not_modified, not_modified_fields
+from gateway.rfc.freshness import date_of
+from gateway.rfc.ranges import cut
+from gateway.rfc.vary import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from gateway.body import RequestBody
+    from gateway.cache.entry import Entry
+    from gateway.cache.flight import Landing, Reader
+    from gateway.cache.forms import Forms
+    from gateway.cache.key import Bypass, KeyRule
+    from gateway.cache.rules import Rules
+    from gateway.cache.source import Source
+    from gateway.cache.store import FetchLock, Lease, Store
+    from gateway.cache.tasks import Tasks
+    from gateway.deliver import Delivery
+    from gateway.exchange import Headers
+    from gateway.rfc.ranges import Span
+
+    Trail = tuple[bytes, tuple[bytes | None, ...]]
+
+COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
+REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
+MAX_REFUSED: Final = 8192  # such keys that are remembered
+NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
+
+
+class Visit:
+    """One request at the cache."""
+
+    __slots__ = ("ask", "body", "delivery", "exchange", "key", "source")
+
+    def __init__(
+        self, exchange: Exchange, ask: Ask, key: bytes, delivery: Delivery, source: Source, body: RequestBody
+    ) -> None:
+        self.exchange = exchange
+        self.ask = ask
+        self.key = key
+        self.delivery = delivery
+        self.source = source
+        self.body = body
+
+
+class RouteCache:
+    """keys, rules, bypass: of the route. collapses: concurrent requests share a fetch. lock: by which they do so across
+    processes. forms: where answers are kept in content codings. now: Unix seconds."""
+
+    def __init__(
+        self,
+        keys: KeyRule,
+        rules: Rules,
+        store: Store,
+        tasks: Tasks,
+        *,
+        bypass: Bypass | None = None,
+        collapses: bool = True,
+        lock: FetchLock | None = None,
+        forms: Forms | None = None,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self.keys = keys
+        self.rules = rules
+        self.store = store
+        self.now = now
+        self._tasks = tasks
+        self._bypass = bypass
+        self._collapses = collapses
+        self._lock = lock
+        self._forms = forms
+        self._flights: dict[Trail, Flight] = {}
+        self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
+
+    # ------------------------------------------------------------ at once
+
+    def ready(self, exchange: Exchange, now: float) -> Reply | None:
+        """The answer to a request whose entry is in memory and needs nothing; None for the slow way. now: Unix seconds."""
+        if exchange.method not in READS or self._passes(exchange):
+            return None
+        key = self.keys.key(exchange)
+        entries = self.store.peek(key)
+        if not entries:
+            return None
+        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
+        entry = select(entries, ask)
+        if entry is None or entry.length > WHOLE or ask.is_odd or reuse(entry, ask, now) is not Verdict.USE:
+            return None
+        if not ask.concerns and entry.part is None:
+            return self._plain_reply(exchange, key, entry, now)
+        return self._reply(exchange, key, entry, ask, Outcome(ttl=int(entry.fresh_until - now)))
+
+    def _plain_reply(self, exchange: Exchange, key: bytes, entry: Entry, now: float) -> Reply:
+        """`_reply` to a request without conditions, whose fields are made once a second."""
+        coding = None if self._forms is None else self._forms.coding(exchange, key, entry)
+        memo = entry.memo
+        if not isinstance(memo, Memo) or memo.second != int(now):
+            entry.memo = memo = Memo(int(now), Outcome(ttl=int(entry.fresh_until - now)))
+        headers = memo.headers.get(coding)
+        if headers is None:
+            headers = [pair for pair in entry.headers if pair[0] != b"content-length"]
+            headers += (age_field(entry, now), (b"cache-status", memo.outcome.value()))
+            if coding is not None and self._forms is not None:
+                headers = self._forms.headers(headers, coding)
+            memo.headers[coding] = headers
+        exchange.cache = memo.outcome
+        return Reply(entry.status, headers.copy(), _body(entry) if coding is None else entry.forms[coding])
+
+    def _reply(self, exchange: Exchange, key: bytes, entry: Entry, ask: Ask, outcome: Outcome) -> Reply | None:
+        rendering = render(entry, ask, self.now())
+        if rendering is None:
+            return None
+        headers, body = rendering.headers, b""
+        headers.append((b"cache-status", outcome.value()))
+        exchange.cache = outcome
+        if rendering.status == entry.status and entry.part is None:
+            coding = None if self._forms is None else self._forms.coding(exchange, key, entry)
+            if coding is not None and self._forms is not None:
+                return Reply(rendering.status, self._forms.headers(headers, coding), entry.forms[coding])
+        if rendering.span != (0, 0):
+            body = b"".join(cut(entry.chunks or (), *rendering.span))
+        return Reply(rendering.status, headers, body)
+
+    def _passes(self, exchange: Exchange) -> bool:
+        return (self._bypass is not None and self._bypass.takes(exchange)) or is_ambiguous(exchange)
+
+    # ------------------------------------------------------------ with awaiting
+
+    async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
+        """What `ready` did not answer. Raises GatewayError."""
+        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
+        visit = Visit(exchange, ask, self.keys.key(exchange), delivery, source, body)
+        if exchange.method not in READS:
+            await self._pass(visit, Forward.METHOD)
+        elif self._passes(exchange) or ask.is_odd or exchange.websocket:
+            await self._pass(visit, Forward.BYPASS)
+        else:
+            await self._read(visit)
+
+    async def _read(self, visit: Visit) -> None:
+        key, ask = visit.key, visit.ask
+        entries = self.store.peek(key) or await self.store.find(key)
+        now = self.now()
+        entry = select(entries, ask)
+        if entry is not None and entry.kept_until < now:
+            entry = None
+        verdict = None if entry is None else reuse(entry, ask, now)
+        if entry is not None and verdict in {Verdict.USE, Verdict.USE_AND_VALIDATE}:
+            if verdict is Verdict.USE_AND_VALIDATE:
+                self._validate_beside(visit, entry)
+            if await self._give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
+                return
+        if b"only-if-cached" in ask.directives:
+            visit.exchange.cache = Outcome(_reason(entries, entry, verdict))
+            await visit.delivery.reply(Reply(504, [(b"content-type", b"text/plain")], NOT_STORED))
+        elif ask.method == b"HEAD" or (entry is None and key in self.refused):
+            await self._pass(visit, _reason(entries, entry, verdict))
+        else:
+            await self._fetch(visit, entries, entry, verdict)
+
+    async def _pass(self, visit: Visit, reason: Forward) -> None:
+        await visit.source.pass_on(Observation(self, visit, reason))
+
+    # ------------------------------------------------------------ fetching
+
+    async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
+        reason = _reason(entries, entry, verdict)
+        trail = self._trail(visit, entries, entry, verdict)
+        flight = None if trail is None else self._flights.get(trail)
+        if flight is not None and flight.keeps_all:
+            if await self._follow(visit, flight, reason):
+                return
+            trail = None  # that one was not for us, and nobody waits for ours
+        old = entry if verdict is not Verdict.PASS else None
+        await self._lead(visit, old, reason, trail)
+
+    def _trail(
+        self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None
+    ) -> Trail | None:
+        """What requests have in common that may share a fetch; None for one that has to go alone."""
+        ask = visit.ask
+        if not self._collapses or ask.concern(b"range") is not None or b"no-store" in ask.directives:
+            return None
+        if verdict in {Verdict.PASS, Verdict.ASKED_TO_VALIDATE} or (entry is not None and entry.always_validate):
+            return None
+        names = entries[0].vary if entries else ()
+        return visit.key, tuple(normalised(name, ask.headers) for name, _ in names)
+
+    async def _follow(self, visit: Visit, flight: Flight, reason: Forward) -> bool:
+        """Share somebody else's fetch. False where its answer does not suit, will not come or is late."""
+        reader = flight.join(visit.body)
+        watch = visit.delivery.watch
+        watch.begin(reader)
+        try:
+            async with asyncio.timeout(COALESCE_WAIT):
+                landing = await reader.landing()
+            outcome = Outcome(reason)
+            outcome.collapsed = True
+            if not self._suits(landing, visit.ask):
+                return False
+            return await self._land(visit, reader, landing, outcome)
+        except TimeoutError:
+            return False
+        except ClientGone:
+            raise
+        except GatewayError:
+            if visit.delivery.started:
+                raise
+            return False
+        finally:
+            watch.end(reader)
+            reader.leave()
+
+    def _suits(self, landing: Landing, ask: Ask) -> bool:
+        """Whether what one request brought answers another one."""
+        entry = landing.entry
+        if entry is None or landing.kind is Kind.ODD or select((entry,), ask) is None:
+            return False
+        if landing.kind is Kind.BRIDGED:
+            return may_bridge(entry, ask, self.now())
+        return reuse(entry, ask, self.now()) is Verdict.USE
+
+    async def _lead(self, visit: Visit, old: Entry | None, reason: Forward, trail: Trail | None) -> None:
+        fetched = self._start(visit, old, trail)
+        fetched.receiver.on_interim = visit.delivery.interim
+        reader = fetched.flight.join(visit.body)
+        watch = visit.delivery.watch
+        watch.begin(reader)
+        try:
+            landing = await reader.landing()
+            fetched.tell(visit.exchange)
+            if landing.kind is not Kind.ODD:
+                outcome = Outcome(reason)
+                refused = fetched.receiver.refused
+                if refused is not None:
+                    outcome.detail = refused.value.encode()
+                    if refused.lasts:
+                        self.refused[visit.key] = True
+                outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
+                await self._land(visit, reader, landing, outcome)
+                return
+        except GatewayError:
+            fetched.tell(visit.exchange)
+            raise
+        finally:
+            fetched.receiver.on_interim = None
+            watch.end(reader)
+            reader.leave()
+        if old is not None:
+            await self.store.drop(visit.key, old)
+        await self._lead(visit, None, reason, None)
+
+    def _validate_beside(self, visit: Visit, entry: Entry) -> None:
+        """Ask about an entry that has just been used stale, in the background and once."""
+        trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE)
+        if trail is None:
+            trail = visit.key, ()
+        if trail not in self._flights:
+            self._start(visit, entry, trail, alone=True)
+
+    def _start(self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False) -> Fetched:
+        """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
+        ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests)
+        fetched = Fetched(None if alone else self._tasks)
+        flight = fetched.flight
+        fetched.receiver = Receiver(
+            flight, self.store, self.rules, visit.key, url=url_of_request(visit.exchange), ask=ask, old=old, now=self.now
+        )
+        fetched.exchange = _shadow(visit.exchange)
+        completes = old is not None and ask.asked_range is None and missing(old) is not None
+        edit = FetchEdit(
+            self.keys,
+            validate=None if old is None or old.part is not None else old,
+            complete=old if completes else None,
+            keep_range=ask.asked_range is not None and (old is None or old.part is not None),
+        )
+        if trail is not None:
+            self._flights[trail] = flight
+        fetched.task = self._tasks.spawn(self._fly(fetched, visit.source, edit, trail))
+        return fetched
+
+    async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit, trail: Trail | None) -> None:
+        flight, receiver = fetched.flight, fetched.receiver
+        lease: Lease | None = None
+        try:
+            if self._lock is not None and trail is not None:
+                lease = await self._lock.lead(trail[0], COALESCE_WAIT)
+                if lease is None and await self._found_meanwhile(receiver, trail[0]):
+                    return
+            await source.fetch(fetched.exchange, edit, receiver)
+        except GatewayError as error:
+            receiver.failed(error, bridges=isinstance(error, TargetError))
+        except BaseException as exc:
+            flight.fail(GatewayError(f"the fetch was given up: {exc!r}"))
+            raise
+        finally:
+            await self._settle(fetched, trail, lease)
+
+    async def _settle(self, fetched: Fetched, trail: Trail | None, lease: Lease | None) -> None:
+        """Others find the flight until what it brought is stored."""
+        try:
+            await fetched.receiver.settle()
+        finally:
+            if trail is not None and self._flights.get(trail) is fetched.flight:
+                del self._flights[trail]
+            if lease is not None:
+                await lease.release()
+
+    async def _found_meanwhile(self, receiver: Receiver, key: bytes) -> bool:
+        """Another process fetched it, and it answers this request too."""
+        entry = select(await self.store.find(key), receiver.ask)
+        if entry is None or reuse(entry, receiver.ask, self.now()) is not Verdict.USE:
+            return False
+        receiver.found(entry)
+        return True
+
+    # ------------------------------------------------------------ delivering
+
+    async def _land(self, visit: Visit, reader: Reader, landing: Landing, outcome: Outcome) -> bool:
+        """Deliver what a flight brought. False where nothing was sent, since the body has gone out of the store."""
+        if landing.kind is Kind.ANSWER:
+            await self._relay(visit, reader, landing, outcome)
+            return True
+        assert landing.entry is not None
+        if landing.kind is Kind.BRIDGED or landing.status == NOT_MODIFIED:
+            outcome.fwd_status = landing.status
+        if landing.kind is Kind.BRIDGED:
+            outcome.ttl = int((landing.entry.fresh_until - self.now()) // 1)
+        return await self._give(visit, landing.entry, outcome)
+
+    async def _relay(self, visit: Visit, reader: Reader, landing: Landing, outcome: Outcome) -> None:
+        """The target's answer, as it comes in."""
+        exchange, delivery = visit.exchange, visit.delivery
+        exchange.cache = outcome
+        headers = [pair for pair in landing.headers if pair[0] != OUR_TARGET]
+        if outcome.collapsed and landing.entry is not None:
+            headers = [pair for pair in headers if pair[0] != b"age"]
+            headers.append(age_field(landing.entry, self.now()))
+        if landing.status == 200 and visit.ask.asks_for_newer and self._is_unchanged(visit.ask, headers):
+            await delivery.reply(Reply(NOT_MODIFIED, not_modified_fields(headers)))
+            return
+        head = ResponseHead(landing.status, headers, landing.length)
+        delivery.pipeline.amend(exchange, head)
+        transform = head.transform
+        trailers = landing.chunked and transform is None and wants_trailers(exchange)
+        await delivery.start(head, trailers=trailers)
+        more = True
+        while more:
+            data = await reader.chunk()
+            more = reader.has_more
+            if transform is not None:
+                data = transform.feed(data) if more else transform.feed(data) + transform.finish()
+            await delivery.chunk(data, more=more)
+        if trailers:
+            await delivery.end(reader.trailers)
+
+    def _is_unchanged(self, ask: Ask, headers: Headers) -> bool:
+        """The client's own condition, which was not sent along."""
+        now = self.now()
+        fields = dict(reversed(headers))
+        etag, last_modified = fields.get(b"etag", b""), fields.get(b"last-modified", b"")
+        return is_not_modified(ask.concerns, etag, last_modified, date_of(headers, now), now)
+
+    async def _give(self, visit: Visit, entry: Entry, outcome: Outcome) -> bool:
+        """Answer from the store. False where the entry does not hold what is asked for, or its body has gone."""
+        exchange, delivery = visit.exchange, visit.delivery
+        if entry.chunks is not None and entry.length <= WHOLE:
+            reply = self._reply(exchange, visit.key, entry, visit.ask, outcome)
+            if reply is not None:
+                await delivery.reply(reply)
+            return reply is not None
+        rendering = render(entry, visit.ask, self.now())
+        if rendering is None:
+            return False
+        first, end = rendering.span
+        pieces = self._pieces(visit, entry, rendering.span)
+        try:
+            piece = await anext(pieces, b"") if visit.ask.method == b"GET" else b""
+        except LookupError:
+            return False
+        exchange.cache = outcome
+        headers = rendering.headers
+        headers.append((b"cache-status", outcome.value()))
+        if rendering.status not in {204, NOT_MODIFIED}:
+            headers.append((b"content-length", b"%d" % (end - first)))
+        head = ResponseHead(rendering.status, headers, end - first)
+        delivery.pipeline.amend(exchange, head)
+        await delivery.start(head)
+        await _send(delivery, head, piece, pieces if visit.ask.method == b"GET" else None)
+        return True
+
+    async def _pieces(self, visit: Visit, entry: Entry, span: Span) -> AsyncIterator[bytes]:
+        first, end = span
+        if entry.chunks is not None:
+            for piece in cut(entry.chunks, first, end):
+                yield piece
+            return
+        at = 0
+        async for chunk in self.store.body(visit.key, entry):
+            if at >= end:
+                return
+            for piece in cut((chunk,), first - at, end - at):
+                yield piece
+            at += len(chunk)
+
+
+class Memo:
+    """What an entry's plain replies have in common within one second. headers: by content coding."""
+
+    __slots__ = ("headers", "outcome", "second")
+
+    def __init__(self, second: int, outcome: Outcome) -> None:
+        self.second = second
+        self.outcome = outcome
+        self.headers: dict[bytes | None, Headers] = {}
+
+
+class Fetched:
+    """A fetch under way. tasks: None where it goes on when nobody reads it any more."""
+
+    __slots__ = ("exchange", "flight", "receiver", "task")
+
+    def __init__(self, tasks: Tasks | None) -> None:
+        self.flight = Flight(self._give_up if tasks is not None else None)
+        self.receiver: Receiver
+        self.exchange: Exchange
+        self.task: asyncio.Task[None] | None = None
+
+    def _give_up(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def tell(self, exchange: Exchange) -> None:
+        """What is logged and counted of the fetch with the request that started it."""
+        own = self.exchange
+        exchange.upstream_name = own.upstream_name
+        exchange.target = own.target
+        exchange.attempts = own.attempts
+        exchange.reused = own.reused
+        exchange.first_byte_at = own.first_byte_at
+
+
+def _shadow(exchange: Exchange) -> Exchange:
+    """The exchange of a fetch: a GET of the same, by the same client, with an outcome of its own."""
+    own = Exchange(
+        b"GET", exchange.path, exchange.query, exchange.headers, scheme=exchange.scheme, http_version=exchange.http_version,
+        peer=exchange.peer, peer_port=exchange.peer_port, mount=exchange.mount, started_at=exchange.started_at,
+    )  # fmt: skip
+    for name in ("captures", "client", "entrance", "host", "match_path", "request_id", "route", "server", "traceparent", "trusted"):
+        setattr(own, name, getattr(exchange, name))
+    return own
+
+
+def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> Forward:
+    if entry is None:
+        return Forward.VARY_MISS if entries else Forward.URI_MISS
+    if verdict in {Verdict.ASKED_TO_VALIDATE, Verdict.PASS}:
+        return Forward.REQUEST
+    if verdict is Verdict.VALIDATE:
+        return Forward.STALE
+    return Forward.PARTIAL if entry.part is not None else Forward.MISS
+
+
+def _body(entry: Entry) -> bytes:
+    chunks = entry.chunks or ()
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _send(
+    delivery: Delivery, head: ResponseHead, piece: bytes, pieces: AsyncIterator[bytes] | None
+) -> None:
+    """The body of a stored answer, each piece when the client has taken the one before."""
+    transform = head.transform
+    more = pieces is not None and bool(piece)
+    while more and pieces is not None:
+        following = await anext(pieces, b"")
+        more = bool(following)
+        if transform is not None:
+            piece = transform.feed(piece)
+        if more:
+            await delivery.chunk(piece, more=True)
+            piece = following
+    if transform is not None:
+        piece += transform.finish()
+    await delivery.chunk(piece, more=False)

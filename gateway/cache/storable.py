@@ -1,0 +1,267 @@
+"""May this response be stored, and what does its entry say? Pure (RFC 9111 sections 3 and 4.2, RFC 5861, RFC 9213).
+
+Everything that later decides about reuse is worked out here, once.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.cache.entry import MAX_VARY, Entry, Part
+from gateway.cache.rules import OUR_TARGET, TARGETS, Rules
+from gateway.cache.tags import tags_of
+from gateway.rfc.cache_control import Directives, parse_directives, targeted_directives
+from gateway.rfc.dates import format_date
+from gateway.rfc.freshness import HEURISTIC_STATUSES, born_at, explicit_lifetime, heuristic_lifetime
+from gateway.rfc.ranges import parse_content_range
+from gateway.rfc.vary import normalised, vary_names
+
+if TYPE_CHECKING:
+    from gateway.cache.ask import Ask
+    from gateway.cache.entry import Vary
+    from gateway.exchange import Headers
+
+MAX_REQUEST: Final = 8192  # bytes of a request's fields; what a larger one is answered may be about its size
+KEPT_FOR_VALIDATION: Final = 3600.0  # seconds that a response with a validator is kept after all other use for it
+_UNDERSTOOD: Final = frozenset(
+    {200, 203, 204, 206, 300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
+     415, 416, 417, 421, 422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505}
+)  # fmt: skip
+_NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
+_NOT_STORED_OF_PARTS: Final = _NOT_STORED | {b"content-length", b"content-range"}
+_PLAIN: Final = frozenset({b"", b"identity"})
+
+
+class Refusal(Enum):
+    """Why a response is not stored; the words go into Cache-Status as its `detail`."""
+
+    METHOD = "method"  # no responses to this method are stored
+    REQUEST = "request"  # the request forbids it, or is too odd for its answer to be given to others
+    STATUS = "status"  # not final, or not one that a cache can keep
+    NO_STORE = "no-store"
+    PRIVATE = "private"
+    AUTHORIZED = "authorization"  # the request had credentials, and the response does not allow it all the same
+    VARY = "vary"  # on everything, or on too much
+    FRESHNESS = "freshness"  # nothing says how long it may be used
+    COOKIE = "set-cookie"  # it sets a cookie, and does not say itself that it may be stored
+    SIZE = "size"
+    TAGS = "tags"  # more than an entry may have
+    RANGE = "range"  # a part that does not fit its description
+
+    @property
+    def lasts(self) -> bool:
+        """The next response is likely to be refused as well, whoever asks."""
+        return self in _LASTING
+
+
+_LASTING: Final = frozenset(
+    {Refusal.NO_STORE, Refusal.PRIVATE, Refusal.VARY, Refusal.FRESHNESS, Refusal.COOKIE, Refusal.SIZE, Refusal.TAGS}
+)
+
+
+class Answered(NamedTuple):
+    """A final response's head. headers: end-to-end fields. length: of its body, None where that is not known.
+    asked_at, received_at: Unix seconds. url: what it was asked for, `scheme://host/path?query`."""
+
+    status: int
+    headers: Headers
+    length: int | None
+    asked_at: float
+    received_at: float
+    url: bytes
+
+
+class Control(NamedTuple):
+    """The directives that count for us, and whether they are those of a targeted field."""
+
+    directives: Directives
+    targeted: bool
+
+
+def control_of(headers: Headers) -> Control:
+    """Of the first targeted field that is valid, or else of Cache-Control (RFC 9213 section 2.2)."""
+    for target in TARGETS:
+        values = [value for name, value in headers if name == target]
+        if values and (directives := targeted_directives(values)) is not None:
+            return Control(directives, targeted=True)
+    return Control(parse_directives([value for name, value in headers if name == b"cache-control"]), targeted=False)
+
+
+def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
+    """The entry for a response, without its body; or why it is not stored."""
+    control = control_of(answered.headers)
+    refusal = _refused_request(ask, rules) or _refused_response(ask, answered, control.directives, rules)
+    if refusal is not None:
+        return refusal
+    part = _part(answered)
+    if isinstance(part, Refusal):
+        return part
+    vary = vary_of(ask, answered.headers)
+    if vary is None:
+        return Refusal.VARY
+    tags = tags_of(answered.headers, rules.tags_header, origin_of(answered.url))
+    if tags is None:
+        return Refusal.TAGS
+    lifetime = _lifetime(ask, answered, control, rules, part)
+    if isinstance(lifetime, Refusal):
+        return lifetime
+    return _entry(answered, rules, _Found(control.directives, lifetime, part, vary, tags))
+
+
+def _refused_request(ask: Ask, rules: Rules) -> Refusal | None:
+    if ask.method not in rules.methods or ask.method == b"HEAD":
+        return Refusal.METHOD
+    if b"no-store" in ask.directives or sum(len(name) + len(value) for name, value in ask.headers) > MAX_REQUEST:
+        return Refusal.REQUEST
+    return None
+
+
+def _refused_response(ask: Ask, answered: Answered, directives: Directives, rules: Rules) -> Refusal | None:
+    status = answered.status
+    must_understand = b"must-understand" in directives  # where we do, it outweighs no-store (RFC 9111 section 5.2.2.3)
+    refusal = None
+    if status < 200 or status in {304, 416} or (must_understand and status not in _UNDERSTOOD):
+        refusal = Refusal.STATUS
+    elif b"no-store" in directives and not must_understand:
+        refusal = Refusal.NO_STORE
+    elif directives.forbids(b"private"):
+        refusal = Refusal.PRIVATE
+    elif ask.is_authorized and not _for_authorized(directives):
+        refusal = Refusal.AUTHORIZED
+    elif answered.length is not None and answered.length > rules.max_object:
+        refusal = Refusal.SIZE
+    return refusal
+
+
+def _for_authorized(directives: Directives) -> bool:
+    """RFC 9111 section 3.5."""
+    return not directives.names.isdisjoint((b"public", b"must-revalidate", b"s-maxage"))
+
+
+def _part(answered: Answered) -> Part | Refusal | None:
+    """What of the representation a 206 has; None for a whole response."""
+    if answered.status != 206:
+        return None
+    values = [value for name, value in answered.headers if name == b"content-range"]
+    found = parse_content_range(values[0]) if len(values) == 1 else None
+    if found is None or answered.length != found[1] - found[0]:
+        return Refusal.RANGE
+    return Part(found[0], found[1] - 1, found[2])
+
+
+def vary_of(ask: Ask, headers: Headers) -> Vary | None:
+    """The request's fields that selected the response; None where they are not known or too many.
+
+    A response in a content coding was chosen by Accept-Encoding, whether it says so or not.
+    """
+    names = vary_names(value for name, value in headers if name == b"vary")
+    if names is None or len(names) > MAX_VARY:
+        return None
+    coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in headers)
+    if coded and b"accept-encoding" not in names:
+        names = tuple(sorted((*names, b"accept-encoding")))
+    return tuple((name, normalised(name, ask.headers)) for name in names)
+
+
+def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part: Part | None) -> float | Refusal:
+    """Seconds of freshness, from the making of the response on."""
+    headers, directives = answered.headers, control.directives
+    stated = explicit_lifetime(directives, headers, answered.received_at, targeted=control.targeted)
+    if ask.method == b"POST" and (stated is None or not _is_about(answered)):
+        return Refusal.METHOD  # RFC 9110 section 9.3.3
+    if stated is not None:
+        return stated
+    if directives.forbids(b"no-cache"):
+        return 0.0
+    if any(name == b"set-cookie" for name, _ in headers):
+        return Refusal.COOKIE
+    configured = rules.stated_ttl(200 if part is not None else answered.status)
+    return configured or _guessed(ask, answered, directives) or Refusal.FRESHNESS
+
+
+def _guessed(ask: Ask, answered: Answered, directives: Directives) -> float:
+    """Heuristic freshness; none for what may have been made for one client."""
+    may_guess = answered.status in HEURISTIC_STATUSES or b"public" in directives
+    if not may_guess or any(name == b"cookie" for name, _ in ask.headers):
+        return 0.0
+    return heuristic_lifetime(answered.headers, answered.received_at)
+
+
+def _is_about(answered: Answered) -> bool:
+    """Content-Location says that the body is what a GET of this URL would give."""
+    locations = [value for name, value in answered.headers if name == b"content-location"]
+    if len(locations) != 1:
+        return False
+    location, url = locations[0], answered.url
+    return location == (url[len(origin_of(url)) :] if location[:1] == b"/" and location[:2] != b"//" else url)
+
+
+def origin_of(url: bytes) -> bytes:
+    """Scheme and authority of a whole URL."""
+    scheme, _, rest = url.partition(b"://")
+    return scheme + b"://" + rest.partition(b"/")[0]
+
+
+class _Found(NamedTuple):
+    directives: Directives
+    lifetime: float
+    part: Part | None
+    vary: Vary
+    tags: tuple[bytes, ...]
+
+
+def _entry(answered: Answered, rules: Rules, found: _Found) -> Entry | Refusal:
+    headers, received_at = answered.headers, answered.received_at
+    directives, part = found.directives, found.part
+    kept = _kept_fields(headers, directives, received_at, part)
+    etag = next((value for name, value in kept if name == b"etag"), b"")
+    last_modified = next((value for name, value in kept if name == b"last-modified"), b"")
+    always_validate = directives.forbids(b"no-cache")
+    never_stale = always_validate or not directives.names.isdisjoint(
+        (b"must-revalidate", b"proxy-revalidate", b"s-maxage")
+    )
+    born = born_at(headers, answered.asked_at, received_at)
+    while_revalidate = _window(directives, b"stale-while-revalidate", rules.stale_while_revalidate)
+    if_error = _window(directives, b"stale-if-error", rules.stale_if_error)
+    fresh_until = born + found.lifetime
+    is_fresh = fresh_until > received_at and not always_validate
+    can_validate = bool(etag or last_modified)
+    if not is_fresh and not can_validate and not (while_revalidate and not never_stale):
+        return Refusal.FRESHNESS
+    useful = max(fresh_until, received_at) + (0.0 if never_stale else max(while_revalidate, if_error))
+    return Entry(
+        200 if part is not None else answered.status,
+        kept,
+        born_at=born,
+        stored_at=received_at,
+        fresh_until=fresh_until,
+        kept_until=useful + (KEPT_FOR_VALIDATION if can_validate else 0.0),
+        part=part,
+        vary=found.vary,
+        tags=found.tags,
+        etag=etag,
+        last_modified=last_modified,
+        stale_while_revalidate=0.0 if never_stale else while_revalidate,
+        stale_if_error=0.0 if never_stale else if_error,
+        always_validate=always_validate,
+        never_stale=never_stale,
+        for_authorized=_for_authorized(directives),
+    )
+
+
+def _window(directives: Directives, name: bytes, otherwise: float) -> float:
+    stated = directives.seconds.get(name)
+    return otherwise if stated is None else float(max(stated, 0))
+
+
+def _kept_fields(headers: Headers, directives: Directives, received_at: float, part: Part | None) -> Headers:
+    """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
+    section 6.6.1). A part has those of the whole that it belongs to."""
+    without = _NOT_STORED if part is None else _NOT_STORED_OF_PARTS
+    for name in (b"no-cache", b"private"):
+        without |= directives.fields.get(name, frozenset())
+    kept = [pair for pair in headers if pair[0] not in without]
+    if not any(name == b"date" for name, _ in kept):
+        kept.append((b"date", format_date(received_at)))
+    return kept

@@ -1,0 +1,147 @@
+"""Cache-Control: reading its directives (RFC 9111 section 5.2), and those of targeted fields (RFC 9213). Pure.
+
+A directive that is there counts, however it is written; only what needs a value can be written wrongly. So a broken
+`no-store` forbids still, and a broken `max-age` is a lifetime that has ended.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.rfc.structured import Malformed, parse_dictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Pair = tuple[bytes, bytes]
+
+MAX_AGE: Final = 2**31  # seconds; what is longer counts as this (RFC 9111 section 1.2.2)
+INVALID: Final = -1  # a directive that needs seconds has none, or says two different things
+_DELTA: Final = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error", b"min-fresh", b"max-stale"})
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*"'
+_REST: Final = rb'(?:[^,"]+|%b|")*' % _QUOTED  # of a member that is malformed; a quote that is not closed hides nothing
+_MEMBER = re.compile(rb"[ \t]*(?:(%b)(?:=(%b|%b))?)?(%b)(?:,|$)" % (_TOKEN, _TOKEN, _QUOTED, _REST), re.S)
+_DIGITS = re.compile(rb"[0-9]+").fullmatch
+_ESCAPED = re.compile(rb"\\(.)", re.S)
+_NAMES = re.compile(_TOKEN).findall
+_MAX_DIRECTIVES: Final = 256  # that are looked at
+_MEMO_ENTRIES: Final = 1024  # field values whose directives are remembered; a full memo is cleared
+_MEMO_VALUE: Final = 256  # bytes; longer values are not worth their place
+
+
+class Directives:
+    """The directives of a message, by lowercase name. Never changed, since many messages share one.
+
+    seconds: those that have a number of seconds, clamped to MAX_AGE, or INVALID. `max-stale` without a value is MAX_AGE.
+    fields: the field names that `no-cache` and `private` are restricted to, lowercase; none of them where it is not.
+    """
+
+    __slots__ = ("fields", "names", "seconds")
+
+    def __init__(self, names: frozenset[bytes], seconds: dict[bytes, int], fields: dict[bytes, frozenset[bytes]]) -> None:
+        self.names = names
+        self.seconds = seconds
+        self.fields = fields
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self.names
+
+    def forbids(self, name: bytes) -> bool:
+        """`no-cache` or `private` is there and holds for the whole response."""
+        return name in self.names and not self.fields.get(name)
+
+
+NONE: Final = Directives(frozenset(), {}, {})
+_memo: dict[bytes, Directives] = {}
+
+
+def parse_directives(values: Iterable[bytes]) -> Directives:
+    """All lines of Cache-Control as one list."""
+    joined = b",".join(values)
+    known = _memo.get(joined)
+    if known is None:
+        known = _parse(joined)
+        if len(joined) <= _MEMO_VALUE:
+            if len(_memo) >= _MEMO_ENTRIES:
+                _memo.clear()
+            _memo[joined] = known
+    return known
+
+
+def _parse(joined: bytes) -> Directives:
+    names: set[bytes] = set()
+    seconds: dict[bytes, int] = {}
+    fields: dict[bytes, frozenset[bytes]] = {}
+    for count, matched in enumerate(_MEMBER.finditer(joined)):
+        if count == _MAX_DIRECTIVES:
+            break
+        if matched[1] is None:
+            continue
+        name = matched[1].lower()
+        value = None if matched[3].strip(b" \t") else _unquoted(matched[2])
+        if name in _DELTA:
+            _set_seconds(seconds, name, _seconds(name, value))
+        elif name in {b"no-cache", b"private"}:
+            listed = frozenset(map(bytes.lower, _NAMES(value or b"")))
+            earlier = fields.get(name, listed) if name in names else listed
+            fields[name] = earlier | listed if earlier and listed else frozenset()  # once without a list is for all
+        names.add(name)
+    return Directives(frozenset(names), seconds, fields)
+
+
+def _seconds(name: bytes, value: bytes | None) -> int:
+    if value is None:
+        return MAX_AGE if name == b"max-stale" else INVALID
+    return delta_seconds(value)
+
+
+def _set_seconds(seconds: dict[bytes, int], name: bytes, value: int) -> None:
+    """Two different values leave it open which one was meant (RFC 9111 section 4.2.1)."""
+    seconds[name] = value if seconds.get(name, value) == value else INVALID
+
+
+def delta_seconds(value: bytes) -> int:
+    """1*DIGIT, clamped to MAX_AGE; INVALID for anything else."""
+    if _DIGITS(value) is None:
+        return INVALID
+    digits = value.lstrip(b"0")
+    return MAX_AGE if len(digits) > 10 else min(int(digits or b"0"), MAX_AGE)
+
+
+def _unquoted(value: bytes | None) -> bytes | None:
+    if value is None or value[:1] != b'"':
+        return value
+    return _ESCAPED.sub(rb"\1", value[1:-1])
+
+
+def targeted_directives(values: list[bytes]) -> Directives | None:
+    """The directives of a targeted field, a Structured Fields Dictionary (RFC 9213 section 2.1).
+
+    None where the field is to be ignored: it is not there, empty, not a dictionary, or says something of the wrong type.
+    """
+    try:
+        members = parse_dictionary(b",".join(values))
+    except Malformed:
+        return None
+    names: set[bytes] = set()
+    seconds: dict[bytes, int] = {}
+    for name, value in members.items():
+        if name in _DELTA:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                return None
+            seconds[name] = min(value, MAX_AGE)
+        elif name in _SWITCHES:
+            if not isinstance(value, bool):
+                return None
+            if not value:
+                continue
+        names.add(name)
+    return Directives(frozenset(names), seconds, {}) if members else None
+
+
+_SWITCHES: Final = frozenset(
+    {b"immutable", b"must-revalidate", b"must-understand", b"no-cache", b"no-store", b"no-transform", b"private",
+     b"proxy-revalidate", b"public"}
+)  # fmt: skip
