@@ -33,6 +33,7 @@ _LENGTH: Final = struct.Struct("!I")
 _SUM: Final = struct.Struct("!I")
 _MAGIC: Final = b"GW"
 _ENTRY, _CHUNK, _FORM = range(1, 4)
+HEAD: Final = _FRAME.size + _NUMBERS.size
 _NOTHING: Final = 0xFFFFFFFF  # the length of a value that is None
 _ALWAYS_VALIDATE, _NEVER_STALE, _FOR_AUTHORIZED, _PARTIAL = 1, 2, 4, 8
 
@@ -104,9 +105,12 @@ def decode_form(data: bytes) -> tuple[bytes, bytes, bytes] | None:
     return data[4:12], data[start:end], data[end : -_SUM.size]
 
 
-def written_by(data: bytes) -> bytes:
-    """The name of the write that a frame is of, without a look at the rest; empty for what is too short."""
-    return data[4:12] if len(data) > _FRAME.size else b""
+def place_of(data: bytes) -> tuple[bytes, int]:
+    """Which write an entry's frame is of, and in how many pieces its body lies elsewhere; from its first HEAD bytes, and
+    without a look at the rest."""
+    if len(data) < HEAD or data[:4] != bytes((*_MAGIC, VERSION, _ENTRY)):
+        return b"", 0
+    return data[4:12], _NUMBERS.unpack_from(data[: HEAD], _FRAME.size)[3]
 
 
 # ---------------------------------------------------------------- inside

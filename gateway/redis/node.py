@@ -86,7 +86,8 @@ class Node:
         """Until the first try has been made, one way or the other, or takes too long to be waited for."""
         self._task = asyncio.create_task(self._keep())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), CONNECT)
+            async with asyncio.timeout(CONNECT):
+                await self._tried.wait()
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -147,7 +147,8 @@ class Subscriber:
             assert self._link is not None
             self._link.say(_PING)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), HEARTBEAT)
+                async with asyncio.timeout(HEARTBEAT):
+                    await self._lost.wait()
             if not self._heard:
                 return
 

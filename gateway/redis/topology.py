@@ -137,7 +137,8 @@ class Cluster:
         while True:
             away = any(not node.is_open for node in self._nodes.values())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), AWAY_PAUSE if away or not self._nodes else None)
+                async with asyncio.timeout(AWAY_PAUSE if away or not self._nodes else None):
+                    await self._stale.wait()
             self._stale.clear()
             await self._remap()
             await asyncio.sleep(REMAP_PAUSE)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.codec import (
+    HEAD,
     Stamp,
     decode_chunk,
     decode_entry,
@@ -17,7 +18,7 @@ from gateway.cache.codec import (
     encode_chunk,
     encode_entry,
     encode_form,
-    written_by,
+    place_of,
 )
 from gateway.cache.entry import MAX_TAGS, MAX_VARY, Entry, Part
 
@@ -141,7 +142,6 @@ def test_an_empty_chunk_is_nothing():
 def test_a_form_names_its_write_and_coding(write: bytes, coding: bytes, body: bytes):
     data = encode_form(write, coding, body)
     assert decode_form(data) == (write, coding, body)
-    assert written_by(data) == write
 
 
 def test_a_form_that_ends_in_its_coding_is_nothing():
@@ -149,5 +149,12 @@ def test_a_form_that_ends_in_its_coding_is_nothing():
     assert decode_form(data + struct.pack("!I", crc32(data))) is None
 
 
-def test_what_is_too_short_is_of_no_write():
-    assert written_by(b"GW\x01\x01123") == b""
+@given(ENTRIES, STAMPS)
+def test_the_head_of_an_entry_tells_its_write_and_its_chunks(entry: Entry, stamp: Stamp):
+    data = encode_entry(b"k", entry, stamp)
+    assert place_of(data[:HEAD]) == place_of(data) == (stamp.write, stamp.chunks)
+
+
+@given(st.binary(max_size=200))
+def test_foreign_data_is_nowhere(data: bytes):
+    assert place_of(data) == (b"", 0)

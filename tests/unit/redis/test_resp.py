@@ -54,6 +54,7 @@ def test_an_error_is_a_value_with_a_code():
     (reply,) = read(b"-MOVED 7 127.0.0.1:7001\r\n")
     assert isinstance(reply, ErrorReply)
     assert (reply.code, reply.text) == (b"MOVED", b"MOVED 7 127.0.0.1:7001")
+    assert repr(reply) == "ErrorReply(b'MOVED 7 127.0.0.1:7001')"
 
 
 def test_a_null_array_is_nothing():
