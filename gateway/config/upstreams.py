@@ -130,7 +130,7 @@ def _balance_faults(given: Mapping[str, Any], targets: Sequence[Any]) -> Iterato
     balance = given.get("balance", "round_robin")
     if given.get("hash_slack") is not None and balance != "hash":
         yield Wrong('has no effect without balance = "hash"', "leave it out", ("hash_slack",))
-    if balance not in BALANCERS:
+    if not isinstance(balance, str) or balance not in BALANCERS:
         return
     if given.get("hash_on") and balance != "hash":
         yield Wrong(f'has no effect with balance = "{balance}"', 'write balance = "hash"', ("hash_on",))
