@@ -68,14 +68,16 @@ class Valve(Protocol):
 
 
 class Flight:
-    """deserted: called when the last reader has left before the end."""
+    """deserted: called when the last reader has left before the end. mark: the store's when it began; whoever comes after
+    a purge wants a newer answer."""
 
     __slots__ = (
         "_deserted", "_first", "_held", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error", "landing",
-        "trailers",
+        "mark", "trailers",
     )  # fmt: skip
 
     def __init__(self, deserted: Callable[[], None] | None = None) -> None:
+        self.mark = 0
         self.landing: Landing | None = None
         self.error: GatewayError | None = None
         self.ended = False

@@ -56,7 +56,7 @@ class Receiver:
         self._old = old
         self._now = now
         self._asked_at = now()
-        self._mark = store.mark()
+        self._mark = flight.mark = store.mark()
         self._writer: Writer | None = None
         self._body: list[bytes] | None = None  # of a part, which is stored when it is there
         self._behind: tuple[bytes, ...] = ()  # what is held of the representation behind the part that comes

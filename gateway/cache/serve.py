@@ -21,7 +21,7 @@ from gateway.cache.memory import WHOLE
 from gateway.cache.observe import Observation
 from gateway.cache.receive import NOT_MODIFIED, Receiver
 from gateway.cache.render import age_field, render
-from gateway.cache.reuse import Verdict, may_bridge, reuse, select
+from gateway.cache.reuse import ERROR_STATUSES, Verdict, may_bridge, reuse, select
 from gateway.cache.rules import OUR_TARGET
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
@@ -105,7 +105,7 @@ class RouteCache:
 
     def ready(self, exchange: Exchange, now: float) -> Reply | None:
         """The answer to a request whose entry is in memory and needs nothing; None for the slow way. now: Unix seconds."""
-        if exchange.method not in READS or self._passes(exchange):
+        if exchange.method not in READS or exchange.websocket or self._passes(exchange):
             return None
         key = self.keys.key(exchange)
         entries = self.store.peek(key)
@@ -196,7 +196,7 @@ class RouteCache:
         reason = _reason(entries, entry, verdict)
         trail = self._trail(visit, entries, entry, verdict)
         flight = None if trail is None else self._flights.get(trail)
-        if flight is not None and flight.keeps_all:
+        if flight is not None and flight.keeps_all and flight.mark == self.store.mark():
             if await self._follow(visit, flight, reason):
                 return
             trail = None  # that one was not for us, and nobody waits for ours
@@ -263,7 +263,7 @@ class RouteCache:
                 refused = fetched.receiver.refused
                 if refused is not None:
                     outcome.detail = refused.value.encode()
-                    if refused.lasts:
+                    if refused.lasts and landing.status not in ERROR_STATUSES:
                         self.refused[visit.key] = True
                 outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
                 await self._land(visit, reader, landing, outcome)

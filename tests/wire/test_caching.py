@@ -469,6 +469,28 @@ def test_a_slow_client_does_not_slow_the_others(pair: Pair):
     pair.origin.event("sent 0").set()
 
 
+def test_who_comes_after_a_purge_does_not_join_a_fetch_from_before_it(pair: Pair):
+    pair.play(Crowd(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 3\r\n\r\nold"), respond(200, b"done"), respond(200, b"new", FRESH))
+    with ThreadPoolExecutor(1) as pool:
+        early = pool.submit(get, pair.port, "/purged")
+        pair.origin.wait("asked")
+        assert get(pair.port, "/purged", method="POST").body == b"done"
+        assert get(pair.port, "/purged").body == b"new"
+        pair.origin.event("answer").set()
+        assert early.result().body == b"old"
+    assert get(pair.port, "/purged").body == b"new"
+    assert len(pair.origin.requests) == 3
+
+
+def test_a_handshake_is_not_answered_from_the_store(pair: Pair):
+    pair.needs_http1("a WebSocket is another scope there")
+    handshake = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    pair.play(respond(200, b"page", FRESH), respond(403, b"no socket"))
+    get(pair.port, "/chat")
+    assert get(pair.port, "/chat", *handshake).status == 403
+    assert get(pair.port, "/chat").body == b"page"
+
+
 def test_followers_with_other_fields_do_not_get_the_leaders_variant(pair: Pair):
     pair.play(
         Crowd(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\nvary: accept-language\r\ncontent-length: 2\r\n\r\nde"),
