@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from gateway.config import ConfigError, Fault, build, json_schema, lint, load
 
@@ -28,6 +29,7 @@ examples:
   gateway proxy --from :8443 --to :9000 --to :9001 --tls dev
   gateway check -c routes.toml               all faults of a configuration, each with its line
   gateway run -c routes.toml                 serve it
+  gateway cache https://example.com/a        what is stored for a URL, and whether it would be used
 """
 
 
@@ -89,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(check)
     check.set_defaults(run=_check)
 
+    cache = verbs.add_parser("cache", help="what the cache of a gateway that runs holds, and what it was asked for")
+    _add_config(cache)
+    cache.add_argument("url", nargs="?", metavar="URL", help="all about this one: https://host/path?query")
+    cache.add_argument("--json", action="store_true", help="what every process said, as JSON")
+    cache.set_defaults(run=_cache)
+
     schema = verbs.add_parser("schema", help="print the JSON Schema of routes.toml, for editors")
     schema.set_defaults(run=_schema)
     return parser
@@ -118,6 +126,31 @@ def _check(options: argparse.Namespace) -> int:
     upstreams = len(config.all_upstreams())
     print(f"{options.config}: ok ({routes} route{'s'[: routes != 1]}, {upstreams} upstream{'s'[: upstreams != 1]})")
     return OK
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from gateway.admin.api import Order  # no event loop is needed to check a file
+    from gateway.admin.cache_report import overview, verdict
+    from gateway.admin.client import give
+    from gateway.admin.guard import Refused
+
+    target = "/cache" if options.url is None else f"/cache?{urlencode({'url': options.url})}"
+    try:
+        answer = give(options.config, Order("GET", target))
+    except Refused:
+        print(f"gateway cache: no gateway runs with {options.config}", file=sys.stderr)
+        return BAD_CONFIG
+    said = answer.body["processes"]
+    if options.json:
+        print(json.dumps(said, indent=2))
+        return OK if answer.well else BAD_CONFIG
+    well = [process for process in said if process["ok"]]
+    for process in said:
+        if not process["ok"]:
+            print(f"gateway cache: process {process['pid']}: {process['error']}", file=sys.stderr)
+    if well:
+        print(overview(well) if options.url is None else "\n".join(map(verdict, well)))
+    return OK if answer.well else BAD_CONFIG
 
 
 def _schema(_options: argparse.Namespace) -> int:

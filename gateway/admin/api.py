@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
+from gateway.admin.cache import cache
 from gateway.admin.guard import Refused
 from gateway.admin.reload import reload
 from gateway.admin.status import status
@@ -64,6 +65,7 @@ class Answer:
 
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "GET /cache": cache,
     "GET /status": status,
     "POST /reload": reload,
 }

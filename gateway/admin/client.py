@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.api import Answer
+from gateway.admin.control import control_directories
 from gateway.admin.guard import Refused
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0  # seconds for a process to follow an order: a reload starts local apps
 MAX_ANSWER: Final = 16 << 20  # bytes
 NOT_REACHED: Final = 504
+
+
+def give(file: str | Path, order: Order) -> Answer:
+    """To all processes that serve the file, from a process that does not. Raises Refused where there is none."""
+    sockets = {pid: path for one in control_directories(file) for pid, path in one.sockets().items()}
+    return joined(asyncio.run(ask_all(sockets, order)))
 
 
 async def ask_all(sockets: Mapping[int, Path], order: Order) -> list[Answer]:

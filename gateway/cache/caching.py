@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from gateway.cache.forms import Forms
 from gateway.cache.key import Bypass, KeyRule, QueryRule
+from gateway.cache.memory import MemoryStore
 from gateway.cache.rules import Rules
 from gateway.cache.serve import RouteCache
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway import config as c
+    from gateway.cache.memory import Shelf
     from gateway.cache.note import CacheNote
     from gateway.cache.store import Store
     from gateway.cache.tasks import Tasks
@@ -42,6 +46,11 @@ class Caching:
         )
         self.routes[name] = cache
         return cache
+
+    def held(self) -> Iterable[tuple[bytes, Shelf]]:
+        """What lies in the memory of this process, by key; nothing where the store has none."""
+        memory: object = getattr(self.store, "memory", self.store)
+        return memory.shelves() if isinstance(memory, MemoryStore) else ()
 
     def _rules(self, options: c.RouteCacheOptions) -> Rules:
         return Rules(

@@ -1,0 +1,91 @@
+"""`gateway cache` and `GET /cache`: what a running gateway says about its cache."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.client import get
+from support.origin import Origin, origin, respond
+from support.process import Running, finished, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Running, Origin]]:
+    path = tmp_path_factory.mktemp("cache") / "routes.toml"
+    with origin(respond(200, b"hello", "Cache-Control: max-age=60", 'ETag: "1"', "Surrogate-Key: red blue")) as server:
+        path.write_text(
+            '[server]\nlisten = "127.0.0.1:0"\n[access_log]\nformat = "off"\n'
+            f'[[routes]]\nname = "all"\npath = "/a/*"\nupstream = "{server.url}"\ncache = true\n'
+            f'[[routes]]\nname = "none"\npath = "/b/*"\nupstream = "{server.url}"\n'
+        )
+        with running("gateway", "run", "-c", path) as process:
+            for _ in range(3):
+                get(process.port(), "/a/x?y=1", "Host: shop.example")
+            yield path, process, server
+            process.stop()
+
+
+def test_it_shows_fill_results_keys_and_tags(served: tuple[Path, Running, Origin]):
+    code, text, errors = finished("gateway", "cache", "-c", served[0])
+    assert (code, errors) == (0, "")
+    lines = [line.split() for line in text.splitlines()]
+    assert text.startswith("memory: ")
+    assert "1 entries" in text
+    assert ["all", "3", "2", "0", "0", "1", "0", "0", "66.7%"] in lines
+    assert ["http://shop.example/a/x?y=1", "all"] in [line[1:] for line in lines]
+    assert ["1", "red"] in lines
+
+
+def test_it_says_all_about_one_url(served: tuple[Path, Running, Origin]):
+    code, text, _ = finished("gateway", "cache", "-c", served[0], "http://shop.example/a/x?y=1")
+    assert code == 0
+    for line in ("route: all", "key: http://shop.example/a/x?y=1 all", "verdict: 1 stored", "1. status 200, 5 bytes: use", "tags: ['red', 'blue']"):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict"),
+    [
+        ("http://shop.example/a/other", "nothing is stored"),
+        ("http://shop.example/a/b%2fx", "passes: the path can be read in two ways"),
+        ("http://shop.example/b/x", "its route has no cache"),
+        ("http://shop.example/c", "no route: no route for b'shop.example' b'/c'"),
+    ],
+)
+def test_it_says_why_nothing_is_stored(served: tuple[Path, Running, Origin], url: str, verdict: str):
+    code, text, _ = finished("gateway", "cache", "-c", served[0], "--json", url)
+    assert code == 0
+    assert [process["verdict"] for process in json.loads(text)] == [verdict]
+
+
+@pytest.mark.parametrize("url", ["shop.example/a", "ftp://shop.example/a", "http:///a", "http://shop.example/\xe4"])
+def test_what_is_no_url_is_refused(served: tuple[Path, Running, Origin], url: str):
+    code, text, errors = finished("gateway", "cache", "-c", served[0], url)
+    assert (code, text) == (1, "")
+    assert "is not a URL" in errors
+
+
+def test_without_a_gateway_it_says_so(tmp_path: Path):
+    path = tmp_path / "routes.toml"
+    path.write_text('[[routes]]\nupstream = "http://127.0.0.1:1"\n')
+    code, _, errors = finished("gateway", "cache", "-c", path)
+    assert code == 1
+    assert errors == f"gateway cache: no gateway runs with {path}\n"
+
+
+def test_a_gateway_without_a_cache_says_so(tmp_path: Path):
+    path = tmp_path / "routes.toml"
+    path.write_text('[server]\nlisten = "127.0.0.1:0"\n[[routes]]\nupstream = "http://127.0.0.1:1"\n')
+    with running("gateway", "run", "-c", path) as process:
+        process.port()
+        code, _, errors = finished("gateway", "cache", "-c", path)
+        process.stop()
+    assert code == 1
+    assert "no route of this gateway has a cache" in errors
