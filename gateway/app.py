@@ -23,6 +23,7 @@ from gateway.admin.fleet import Fleet
 from gateway.admin.guard import Guard
 from gateway.config import Config, ConfigError, load, split_listen
 from gateway.errors import TargetError
+from gateway.express import ExpressLane
 from gateway.gateway import Gateway
 from gateway.reload import Reloading
 from gateway.server.listeners import bind
@@ -52,6 +53,7 @@ class GatewayApp(Starlette):
         self._settings: tuple[Config, ServerSettings] | None = None
         self._gateway: Gateway | None = None
         self._fleet: Fleet | None = None
+        self.lane = ExpressLane()  # for our own protocol class
         self._starting = asyncio.Lock()
         self._keeper: AsyncGenerator[None, None] | None = None
 
@@ -95,6 +97,7 @@ class GatewayApp(Starlette):
                 gateway.reloading.watch()
         self._gateway = gateway
         self._fleet = await self._open_admin(gateway)
+        self.lane.gateway = None if self.user_middleware else gateway
         return gateway
 
     async def _stop(self, gateway: Gateway) -> None:
@@ -102,6 +105,7 @@ class GatewayApp(Starlette):
         if fleet is not None:
             await fleet.stop()
         self._config, self._gateway = gateway.snapshot.config, None
+        self.lane.gateway = None
         await gateway.stop()
 
     async def _open_admin(self, gateway: Gateway) -> Fleet:

@@ -60,16 +60,9 @@ class Delivery:
 
     async def reply(self, reply: Reply) -> None:
         """A response of our own, whole."""
-        exchange = self._exchange
-        head = reply_head(reply)
-        self.pipeline.amend(exchange, head)
-        body = reply.body
-        if head.transform is not None:
-            body = head.transform.feed(body) + head.transform.finish()
-        if exchange.error is None:
-            exchange.error = reply.error
+        head, body = made(self._exchange, reply, self.pipeline)
         await self.start(head)
-        await self.chunk(b"" if exchange.method == b"HEAD" else body, more=False)
+        await self.chunk(b"" if self._exchange.method == b"HEAD" else body, more=False)
 
     @property
     def is_gone(self) -> bool:
@@ -129,6 +122,18 @@ class Delivery:
 
 async def _nothing() -> None:
     """Sent later."""
+
+
+def made(exchange: Exchange, reply: Reply, pipeline: Pipeline) -> tuple[ResponseHead, bytes]:
+    """A reply of our own as it goes to the client, amended and encoded."""
+    head = reply_head(reply)
+    pipeline.amend(exchange, head)
+    body = reply.body
+    if head.transform is not None:
+        body = head.transform.feed(body) + head.transform.finish()
+    if exchange.error is None:
+        exchange.error = reply.error
+    return head, body
 
 
 def reply_head(reply: Reply) -> ResponseHead:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.cache.status import Outcome
     from gateway.errors import GatewayError
+    from gateway.rfc.message import HeadFields
     from gateway.route import Route
     from gateway.upstream.upstream import AnyTarget
 
@@ -27,13 +28,15 @@ class Exchange:
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
     query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
+    fields: the field lines that `headers` was read from, where our own parser has read them.
     special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
     is_plain: there is none but Host.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 
     __slots__ = (
-        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "first_byte_at",
+        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "fields",
+        "first_byte_at",
         "headers",
         "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
         "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
@@ -55,14 +58,20 @@ class Exchange:
         peer_port: int = 0,
         mount: bytes = b"",
         started_at: float = 0.0,
+        fields: HeadFields | None = None,
     ) -> None:
         self.method = method
         self.path = path
         self.match_path = path
         self.query = query
         self.headers = headers
-        self.special = special = [pair for pair in headers if pair[0] in SPECIAL]
-        self.is_plain = not special or (len(special) == 1 and special[0][0] == b"host")
+        self.fields = fields
+        if fields is not None:
+            self.special = fields.special
+            self.is_plain = fields.is_plain
+        else:
+            self.special = special = [pair for pair in headers if pair[0] in SPECIAL]
+            self.is_plain = not special or (len(special) == 1 and special[0][0] == b"host")
         self.scheme = scheme
         self.http_version = http_version
         self.host = b""

@@ -55,10 +55,16 @@ class Departure:
         self.expects_continue = expects_continue
 
 
-def forward(exchange: Exchange, departure: Departure, delivery: Delivery) -> Awaitable[None]:
-    """Try targets until one has answered. Raises the GatewayError of the last attempt."""
+def forward(
+    exchange: Exchange, departure: Departure, delivery: Delivery, first: AnyTarget | None = None,
+    failure: TargetError | None = None,
+) -> Awaitable[None]:  # fmt: skip
+    """Try targets until one has answered. Raises the GatewayError of the last attempt.
+
+    first: picked already; failure: how an attempt on it ended, and what was sent to the client is nothing.
+    """
     trip = Trip(exchange, departure, delivery)
-    return attempt(exchange, departure, trip)
+    return attempt(exchange, departure, trip, first, failure)
 
 
 class Traveller(Protocol):
@@ -74,14 +80,21 @@ class Traveller(Protocol):
         """The exchange on one link, whole."""
 
 
-async def attempt(exchange: Exchange, departure: Departure, traveller: Traveller) -> None:
+async def attempt(
+    exchange: Exchange, departure: Departure, traveller: Traveller, first: AnyTarget | None = None,
+    failure: TargetError | None = None,
+) -> None:  # fmt: skip
     """Go to one target after the other, as far as failures may be repeated."""
     tried: tuple[AnyTarget, ...] = ()
-    error: GatewayError | None = None
+    error: GatewayError | None = failure
     upstream = departure.upstream
     exchange.upstream_name = upstream.name
+    if first is not None and failure is not None:
+        tried = _tried_after(failure, exchange, departure, first, tried)
+        first = None
     while True:
-        target = upstream.pick(exchange, tried)
+        target = first or upstream.pick(exchange, tried)
+        first = None
         if target is None:
             raise error or NoTarget(f"upstream {upstream.name} has no target")
         exchange.target = target

@@ -27,12 +27,15 @@ from gateway.server.stream import STREAM
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.errors import TargetError
     from gateway.exchange import Exchange, Reply
     from gateway.lasting import Draft
     from gateway.reload import Reloading
-    from gateway.route import Route
+    from gateway.route import Route, Share
+    from gateway.server.cycle import Cycle
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
+    from gateway.upstream.upstream import AnyTarget
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -76,7 +79,7 @@ class Gateway:
 
     # ------------------------------------------------------------ HTTP
 
-    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0912 - in one screen
+    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         snapshot = self.snapshot
         extensions = scope.get("extensions") or {}
         stream: Stream | None = extensions.get(STREAM)
@@ -112,15 +115,38 @@ class Gateway:
                 await fail(exchange, reply.error, delivery)
             else:
                 await delivery.reply(reply)
-        except GatewayError as error:
-            await fail(exchange, error, delivery)
+        except Exception as exc:
+            await fail(exchange, as_error(exchange, exc), delivery)
         except asyncio.CancelledError:
             exchange.error = exchange.error or ClientGone("cancelled")
             raise
+        finally:
+            delivery.pipeline.finish(exchange)
+
+    async def go_on(
+        self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
+        failure: TargetError | None = None,
+    ) -> None:  # fmt: skip
+        """The rest of an exchange that the express lane has admitted: through the route's cache, or where a share was
+        chosen to that, on this target first or after this failure of it."""
+        route = exchange.route
+        assert route is not None
+        delivery = Delivery(
+            exchange, cycle.send, route.pipeline, cycle, self.deadlines, self._client_watch, carries_trailers=True
+        )
+        try:
+            body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
+            if share is None and route.cache is not None:
+                source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, self.snapshot, delivery))
+                await route.cache.serve(exchange, delivery, source, body)
+                return
+            departure = depart(exchange, route, body, self.snapshot, delivery, share)
+            await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure))
         except Exception as exc:
-            exchange.error = GatewayError(f"internal error: {exc!r}")
-            log.exception("internal error", extra={"request_id": exchange.request_id.decode("latin-1")})
-            await fail(exchange, exchange.error, delivery)
+            await fail(exchange, as_error(exchange, exc), delivery)
+        except asyncio.CancelledError:
+            exchange.error = exchange.error or ClientGone("cancelled")
+            raise
         finally:
             delivery.pipeline.finish(exchange)
 
@@ -134,16 +160,12 @@ class Gateway:
         try:
             await receive()  # websocket.connect
             await self._relay(exchange, scope, receive, send, handshake)
-        except GatewayError as error:
-            exchange.error = error
-            await handshake.fail(page_for(exchange, error))
+        except Exception as exc:
+            exchange.error = as_error(exchange, exc)
+            await handshake.fail(page_for(exchange, exchange.error))
         except asyncio.CancelledError:
             exchange.error = exchange.error or ClientGone("cancelled")
             raise
-        except Exception as exc:
-            exchange.error = GatewayError(f"internal error: {exc!r}")
-            log.exception("internal error", extra={"request_id": exchange.request_id.decode("latin-1")})
-            await handshake.fail(page_for(exchange, exchange.error))
         finally:
             handshake.pipeline.finish(exchange)
 
@@ -182,10 +204,11 @@ async def within(total: float | None, work: Awaitable[None]) -> None:
 
 
 def depart(
-    exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None
-) -> Departure:
-    """The request as it leaves us."""
-    share = route.choose(exchange)
+    exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None,
+    share: Share | None = None,
+) -> Departure:  # fmt: skip
+    """The request as it leaves us. share: where that is chosen already."""
+    share = share or route.choose(exchange)
     headers = snapshot.request_fields.of(exchange)
     route.pipeline.prepare(exchange, headers)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
@@ -193,6 +216,14 @@ def depart(
         share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
         expects_continue=expects,
     )  # fmt: skip
+
+
+def as_error(exchange: Exchange, exc: Exception) -> GatewayError:
+    """What the client is told of it; what is no GatewayError is a fault of ours, and logged."""
+    if isinstance(exc, GatewayError):
+        return exc
+    log.error("internal error", exc_info=exc, extra={"request_id": exchange.request_id.decode("latin-1")})
+    return GatewayError(f"internal error: {exc!r}")
 
 
 async def fail(exchange: Exchange, error: GatewayError, delivery: Delivery) -> None:

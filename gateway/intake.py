@@ -63,9 +63,9 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     )
     exchange.server = scope.get("server")
     if stream is not None:
-        exchange.host = stream.head.host
+        exchange.host = stream.head.fields.host
         exchange.entrance = "http1"
-        exchange.websocket = stream.head.upgrade == b"websocket" and exchange.method == b"GET"
+        exchange.websocket = stream.head.fields.upgrade == b"websocket" and exchange.method == b"GET"
     else:
         exchange.websocket = scope["type"] == "websocket"
     return exchange
@@ -76,7 +76,7 @@ def read_query(scope: dict[str, Any], stream: Stream | None) -> bytes | None:
     query: bytes = scope.get("query_string", b"")
     if query:
         return query
-    return b"" if stream is not None and stream.head.origin_form.endswith(b"?") else None
+    return b"" if stream is not None and stream.head.query == b"" else None
 
 
 def screen(exchange: Exchange, settings: ServerSettings) -> None:

@@ -28,18 +28,47 @@ _UPGRADE: Final = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 
 
+_MEMO: Final = 1024  # clients and hosts whose forwarding fields are remembered; a full memo is cleared
+
+
 class RequestFields:
     """What a request's fields become on their way to a target, but for Host and framing, which depend on the attempt.
 
     id_field: the name of the request id's field, lowercase.
     """
 
-    __slots__ = ("_drop", "_drop_untraced", "_id_field")
+    __slots__ = ("_drop", "_drop_untraced", "_id_field", "_written")
 
     def __init__(self, id_field: bytes) -> None:
         self._id_field = id_field
         self._drop = _OURS | {id_field}
         self._drop_untraced = self._drop | {b"traceparent", b"tracestate"}  # these mean nothing without a valid parent
+        self._written: dict[tuple[str, str, bytes, bytes], bytes] = {}
+
+    def block(self, exchange: Exchange) -> bytes | None:
+        """The same fields as `of` gives, as they are sent, where nobody edits them: the client's lines as it wrote them,
+        and ours. None where their making takes more than leaving some out."""
+        fields = exchange.fields
+        if fields is None or not fields.is_usual or exchange.trusted or exchange.headers is not fields.headers:
+            return None
+        drop = self._drop if exchange.traceparent else self._drop_untraced
+        kept = fields.kept
+        if kept is None or kept[0] is not drop:
+            if b"via" in dict(fields.special):
+                return None
+            lines = [line for line, pair in zip(fields.lines, fields.headers, strict=True) if pair[0] not in drop]
+            kept = fields.kept = (drop, b"\r\n".join([*lines, b""]))
+        client = (exchange.peer, exchange.client, exchange.scheme, exchange.host)
+        return b"".join((kept[1], self._written.get(client) or self._write(client), exchange.request_id, b"\r\n"))
+
+    def _write(self, client: tuple[str, str, bytes, bytes]) -> bytes:
+        """What is ours to say of this client, up to the value of the request's id."""
+        fields = [*forwarded_fields(*client, None), _VIA, (self._id_field, b"")]
+        written = b"\r\n".join(map(b": ".join, fields))
+        if len(self._written) >= _MEMO:
+            self._written.clear()
+        self._written[client] = written
+        return written
 
     def of(self, exchange: Exchange) -> Headers:
         """A new list, which policies may edit."""
@@ -92,6 +121,13 @@ def framing(length: int) -> tuple[bytes, bytes]:
 
 def response_headers(head: AnswerHead) -> Headers:
     """The target's fields as they go to the client, before any policy amends them. A new list."""
+    forwarded = head.forwarded
+    if forwarded is None:
+        forwarded = head.forwarded = _forwarded(head)
+    return forwarded.copy()
+
+
+def _forwarded(head: AnswerHead) -> Headers:
     drop = _RESPONSE_OURS if head.status not in (204, 304) else _BODILESS_OURS
     via = _VIA if head.minor else _VIA_1_0
     received: list[bytes] = []

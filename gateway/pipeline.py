@@ -22,9 +22,10 @@ log = logging.getLogger("gateway")
 
 
 class Pipeline:
-    """`awaits`: one of the admit hooks is a coroutine function, so the route can not be decided in a callback."""
+    """awaits: one of the admit hooks is a coroutine function, so the route can not be decided in a callback. prepares:
+    some hook edits the request's fields."""
 
-    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "awaits")
+    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "awaits", "prepares")
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         listed = list(policies)
@@ -32,6 +33,7 @@ class Pipeline:
         self._prepare = tuple(p.prepare for p in listed if isinstance(p, Prepares))
         self._amend = tuple(p.amend for p in reversed(listed) if isinstance(p, Amends))
         self._finish = tuple(p.finish for p in listed if isinstance(p, Finishes))
+        self.prepares = bool(self._prepare)
         self.awaits = any(inspect.iscoroutinefunction(hook) for hook in self._admit)
 
     def admit(self, exchange: Exchange) -> Reply | None:

@@ -37,10 +37,11 @@ class Share:
 class Route:
     """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
     max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns. cache: None
-    where nothing is stored."""
+    where nothing is stored. needs_task: it can not be served from a callback."""
 
     __slots__ = (
-        "_preference", "_split", "cache", "host_header", "match", "max_body", "name", "pipeline", "rewrite", "shares",
+        "_preference", "_split", "cache", "host_header", "match", "max_body", "name", "needs_task", "pipeline", "rewrite",
+        "shares",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class Route:
         self.host_header = host_header
         self.max_body = max_body
         self.cache = cache
+        self.needs_task = pipeline.awaits or self.is_local
         self._preference = preference
         self._split: Balancer[Share] | None = None
         if len(self.shares) > 1:

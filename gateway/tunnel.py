@@ -18,7 +18,7 @@ from gateway.errors import UpgradeFailed
 from gateway.exchange import ResponseHead
 from gateway.outgoing import response_headers
 from gateway.rfc.frames import SERVICE_RESTART, Frames, close_frame
-from gateway.server.cycle import reset
+from gateway.server.reset import reset
 from gateway.upstream.websocket import accepts
 
 if TYPE_CHECKING:

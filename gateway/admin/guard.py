@@ -47,17 +47,17 @@ class Guard:
         """Raises Refused."""
         self._check_site(head)
         if self._token is not None:
-            self._check_token(head.headers)
-        if head.length and value(head.headers, b"content-type").partition(b";")[0].strip().lower() != JSON:
+            self._check_token(head.fields.headers)
+        if head.fields.length and value(head.fields.headers, b"content-type").partition(b";")[0].strip().lower() != JSON:
             raise Refused(415, "the body has to be application/json")
 
     def _check_site(self, head: RequestHead) -> None:
-        if not self._any_host and not self._is_ours(head.host):
+        if not self._any_host and not self._is_ours(head.fields.host):
             raise Refused(421, "this host is not served here; use the address")
-        origin = value(head.headers, b"origin")
-        if origin and origin not in (b"http://" + head.host, b"https://" + head.host):
+        origin = value(head.fields.headers, b"origin")
+        if origin and origin not in (b"http://" + head.fields.host, b"https://" + head.fields.host):
             raise Refused(403, "pages of other sites give no orders")
-        site = value(head.headers, b"sec-fetch-site")
+        site = value(head.fields.headers, b"sec-fetch-site")
         if site and site not in _OWN_SITES:
             raise Refused(403, "pages of other sites give no orders")
 

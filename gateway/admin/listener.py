@@ -111,11 +111,11 @@ class AdminListener:
 
 
 async def _body(reader: asyncio.StreamReader, head: RequestHead) -> bytes:
-    if head.length < 0:
+    if head.fields.length < 0:
         raise Refused(411, "the body needs a Content-Length")
-    if head.length > MAX_BODY:
+    if head.fields.length > MAX_BODY:
         raise Refused(413, f"the body has over {MAX_BODY} bytes")
-    return await reader.readexactly(head.length)
+    return await reader.readexactly(head.fields.length)
 
 
 def serialize(answer: Answer) -> bytes:

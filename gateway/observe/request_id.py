@@ -23,13 +23,12 @@ _DIGITS: Final = 32
 class RequestIds:
     """field: the name of the header field that carries the id. random: so many bytes that nobody can guess."""
 
-    __slots__ = ("_ids", "_pid", "_random", "field")
+    __slots__ = ("_ids", "_random", "field")
 
     def __init__(self, field: str = "X-Request-ID", random: Callable[[int], bytes] = os.urandom) -> None:
         self.field = field.lower().encode("ascii")
         self._random = random
-        self._ids: list[bytes] = []
-        self._pid = os.getpid()
+        self._ids: list[bytes] = []  # none before the first request, so that processes forked until then draw their own
 
     def assign(self, exchange: Exchange) -> None:
         """Writes `exchange.request_id`."""
@@ -38,12 +37,10 @@ class RequestIds:
             if given is not None and _SANE.fullmatch(given):
                 exchange.request_id = given
                 return
-        if not self._ids or os.getpid() != self._pid:
+        if not self._ids:
             self._draw()
         exchange.request_id = self._ids.pop()
 
     def _draw(self) -> None:
-        """A forked process draws its own, else it would repeat those of its parent."""
-        self._pid = os.getpid()
         digits = self._random(_DRAWN_AT_ONCE * _DIGITS // 2).hex().encode()
         self._ids = [digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS)]

@@ -6,7 +6,9 @@ requests get smuggled.
 
 A field line is validated by one regular expression when it is first seen and then remembered, since clients and
 targets repeat most of their lines. The memo holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and
-is emptied when full, so a sender of ever new lines gains nothing.
+is emptied when full, so a sender of ever new lines gains nothing. A block of field lines of which all were known is
+remembered whole, with what it says (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes, 2 MiB for each direction): a head
+with a line of its own, such as a request id, never takes such a place.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from gateway.errors import (
     UnsupportedCoding,
     VersionNotSupported,
 )
+from gateway.rfc.headers import HARMLESS, SPECIAL
 from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
 Pair = tuple[bytes, bytes]
@@ -28,18 +31,25 @@ Pair = tuple[bytes, bytes]
 LENGTH_DIGITS: Final = 18
 MEMO_LINES: Final = 4096
 MEMO_LINE: Final = 160
+LINES_OF_A_NAME: Final = 256
 MEMO_STATUS_LINES: Final = 64
+MEMO_NAMES: Final = 1024
+MEMO_BLOCKS: Final = 512
+MEMO_BLOCK: Final = 2048
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
-_FIELD = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)").fullmatch
+_NAME = re.compile(TOKEN).fullmatch
+_IN_VALUES: Final = bytes(byte == 9 or byte not in (*range(32), 127) for byte in range(256))  # 1 for what may be in a value
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
-_USUAL_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (/[^\x00-\x20#\\\x7f]*) HTTP/1\.([01])").fullmatch
+_USUAL_REQUEST_LINE = re.compile(
+    rb"(" + TOKEN + rb") (/[^\x00-\x20#?\\\x7f]*)(?:\?([^\x00-\x20#\\\x7f]*))? HTTP/1\.([01])(?:\r\n|\Z)"
+).match
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _CODINGS = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
 
 # What a field means to the one who reads the message; all others are only carried.
-HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE = range(1, 7)
+HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE = range(1, 8)
 MEANINGS: Final = {
     b"host": HOST,
     b"content-length": LENGTH,
@@ -47,6 +57,7 @@ MEANINGS: Final = {
     b"connection": CONNECTION,
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
+    b"te": TE,
 }
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
@@ -58,16 +69,43 @@ class MalformedField(ValueError):
     """A field line that RFC 9112 section 5 does not allow."""
 
 
+class _Name:
+    """A field name that was seen. lines: how many of its lines were remembered."""
+
+    __slots__ = ("lines", "lowercase")
+
+    def __init__(self, lowercase: bytes) -> None:
+        self.lowercase = lowercase
+        self.lines = 0
+
+
+_names: dict[bytes, _Name] = {}
+
+
 def _learn(line: bytes) -> Pair:
-    matched = _FIELD(line)
-    if matched is None:
+    """A line that is not in the memo. Where a name's lines are ever new ones, they soon take no more room there."""
+    spelled, colon, value = line.partition(b":")
+    name = _names.get(spelled) or _learn_name(spelled, line)
+    if not colon or 0 in value.translate(_IN_VALUES):
         raise MalformedField(repr(line[:80]))
-    pair = (matched[1].lower(), matched[2].strip(b" \t"))
-    if len(line) <= MEMO_LINE:
+    pair = (name.lowercase, value.strip(b" \t"))
+    if name.lines < LINES_OF_A_NAME and len(line) <= MEMO_LINE:
+        name.lines += 1
         if len(_memo) >= MEMO_LINES:
             _memo.clear()
         _memo[line] = pair
     return pair
+
+
+def _learn_name(spelled: bytes, line: bytes) -> _Name:
+    if _NAME(spelled) is None:
+        raise MalformedField(repr(line[:80]))
+    name = _Name(spelled.lower())
+    if len(spelled) <= MEMO_LINE:
+        if len(_names) >= MEMO_NAMES:
+            _names.clear()
+        _names[spelled] = name
+    return name
 
 
 def read_fields(lines: list[bytes]) -> list[Pair]:
@@ -88,104 +126,148 @@ def _options(value: bytes) -> list[bytes]:
     return [option.strip(b" \t") for option in value.lower().split(b",")]
 
 
-class RequestHead:
-    """A valid request head.
+class HeadFields:
+    """The field lines of a request, and what they say about it. Never changed: requests with the same lines share one.
 
-    target: the request target as received; origin_form: what routing sees (`/path?query`, or `*`).
-    length: the body's length, 0 without a body, -1 when it is chunked.
-    upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
+    lines: as received, headers: the same as pairs. special: the pairs that a proxy itself acts on (`headers.SPECIAL`).
+    is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
+    hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
+    one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
+    kept: the lines that go on to a target, and the names that they were chosen by; kept by who chooses.
     """
 
     __slots__ = (
-        "expects_continue", "headers", "host", "keep_alive", "length", "method", "minor", "origin_form", "target",
+        "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "special",
         "upgrade",
     )  # fmt: skip
 
-    def __init__(self, method: bytes, target: bytes, minor: int, headers: list[Pair]) -> None:
-        self.method = method
-        self.target = target
-        self.origin_form = target
-        self.minor = minor
+    def __init__(self, lines: list[bytes], headers: list[Pair], *, keep_alive: bool = True) -> None:
+        self.lines = lines
         self.headers = headers
+        self.special = special = [pair for pair in headers if pair[0] in SPECIAL]
+        self.is_plain = len(special) == 1 and special[0][0] == b"host"
+        self.is_usual = True
+        self.hosts = 0
         self.host = b""
         self.length = 0
-        self.keep_alive = minor == 1
+        self.keep_alive = keep_alive
         self.expects_continue = False
         self.upgrade = b""
+        self.kept: tuple[frozenset[bytes], bytes] | None = None
+
+
+class RequestHead:
+    """A valid request head. path and query: of the target in origin form; query is None without a `?`.
+
+    minor: of the version, 0 or 1.
+    """
+
+    __slots__ = ("fields", "method", "minor", "path", "query")
+
+    def __init__(self, method: bytes, path: bytes, query: bytes | None, minor: int, fields: HeadFields) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.minor = minor
+        self.fields = fields
+
+    @property
+    def origin_form(self) -> bytes:
+        """The target as routing sees it: `/path?query`, or `*`."""
+        return self.path if self.query is None else self.path + b"?" + self.query
 
 
 def read_request_head(block: bytes) -> RequestHead:
     """The head of a request, without its empty line. Raises a GatewayError with the status to answer."""
-    lines = block.split(b"\r\n")
-    head = _read_request_line(lines.pop(0))
-    try:
-        head.headers = read_fields(lines)
-    except MalformedField as exc:
-        raise BadRequest(f"malformed field line {exc}") from None
-    _interpret(head)
-    return head
+    usual = _USUAL_REQUEST_LINE(block)
+    if usual is None:
+        return _read_unusual_head(block)
+    method, path, query, minor = usual.groups()
+    block = block[usual.end() :]
+    if minor == b"0":
+        return RequestHead(method, path, query, 0, _read_head_fields(block, 0))
+    fields = _blocks.get(block) or _read_head_fields(block, 1)
+    if fields.hosts != 1:
+        raise BadRequest("not exactly one Host")
+    return RequestHead(method, path, query, 1, fields)
 
 
-def _read_request_line(line: bytes) -> RequestHead:
-    usual = _USUAL_REQUEST_LINE(line)
-    if usual is not None:
-        return RequestHead(usual[1], usual[2], 1 if usual[3] == b"1" else 0, [])
-    matched = _REQUEST_LINE(line)
-    if matched is None:
-        raise BadRequest("malformed request line")
-    if matched[3] != b"1":
-        raise VersionNotSupported
-    if matched[2][:1] == b"/" and not valid_origin_form(matched[2]):
-        raise BadRequest("invalid request target")
-    return RequestHead(matched[1], matched[2], min(int(matched[4]), 1), [])
+_blocks: dict[bytes, HeadFields] = {}
 
 
-def _interpret(head: RequestHead) -> None:
+def _read_head_fields(block: bytes, minor: int) -> HeadFields:
+    """The lines of a request of HTTP/1.`minor`. Raises a GatewayError."""
+    lines = block.split(b"\r\n") if block else []
+    known = _memo.get
+    headers: list[Pair | None] = list(map(known, lines))
+    repeated = None not in headers
+    if not repeated:
+        try:
+            headers = [known(line) or _learn(line) for line in lines]
+        except MalformedField as exc:
+            raise BadRequest(f"malformed field line {exc}") from None
+    fields = HeadFields(lines, headers, keep_alive=minor == 1)  # type: ignore[arg-type]  # no None among them any more
+    _interpret(fields, minor)
+    if repeated and minor and len(block) <= MEMO_BLOCK:
+        if len(_blocks) >= MEMO_BLOCKS:
+            _blocks.clear()
+        _blocks[block] = fields
+    return fields
+
+
+def _interpret(fields: HeadFields, minor: int) -> None:
     """Host, framing and connection options of a request (RFC 9112 sections 3.2, 6.3 and 9.3)."""
-    hosts = lengths = codings = 0
+    lengths = codings = 0
     upgrade = coding = b""
-    asked_upgrade = asked_keep_alive = False
-    for name, value in [pair for pair in head.headers if pair[0] in MEANINGS]:
-        meaning = MEANINGS[name]
+    asked_upgrade = asked_keep_alive = closes = False
+    for name, value in fields.special:
+        meaning = MEANINGS.get(name)
+        if meaning is None:
+            continue
         if meaning == HOST:
-            hosts += 1
-            head.host = value
+            fields.hosts += 1
+            fields.host = value
         elif meaning == LENGTH:
             lengths += 1
             if not value.isdigit() or len(value) > LENGTH_DIGITS:
                 raise BadRequest("invalid Content-Length")
-            head.length = int(value)
-        elif meaning == CODING:
-            codings += 1
-            coding = value
+            fields.length = int(value)
         elif meaning == CONNECTION:
             options = _options(value)
-            if b"close" in options:
-                head.keep_alive = False
+            closes = closes or b"close" in options
             asked_keep_alive = asked_keep_alive or b"keep-alive" in options
             asked_upgrade = asked_upgrade or b"upgrade" in options
-        elif meaning == EXPECT:
-            head.expects_continue = value.lower() == b"100-continue" and head.minor == 1
+            if value not in HARMLESS:
+                fields.is_usual = False
         else:
-            upgrade = value.lower()
+            fields.is_usual = False
+            if meaning == CODING:
+                codings += 1
+                coding = value
+            elif meaning == EXPECT:
+                fields.expects_continue = value.lower() == b"100-continue" and minor == 1
+            elif meaning == UPGRADE:
+                upgrade = value.lower()
     if lengths > 1 or (lengths and codings):
         raise BadRequest("more than one framing")
     if codings:
-        _check_request_coding(head, coding, codings)
-        head.length = -1
-    _check_target(head, hosts)
-    if head.minor == 0:
-        head.keep_alive = asked_keep_alive and not _closes(head)
-    elif asked_upgrade:
-        head.upgrade = upgrade
+        _check_request_coding(minor, coding, codings)
+        fields.length = -1
+    if fields.hosts == 1 and not valid_host(fields.host):
+        raise BadRequest("invalid Host")
+    if fields.hosts > 1:
+        raise BadRequest("not exactly one Host")
+    if minor == 0:
+        fields.keep_alive = asked_keep_alive and not closes
+    else:
+        fields.keep_alive = not closes
+        if asked_upgrade:
+            fields.upgrade = upgrade
+    fields.is_usual = fields.is_usual and minor == 1 and not closes
 
 
-def _closes(head: RequestHead) -> bool:
-    return any(b"close" in _options(value) for name, value in head.headers if name == b"connection")
-
-
-def _check_request_coding(head: RequestHead, coding: bytes, lines: int) -> None:
-    if head.minor == 0:
+def _check_request_coding(minor: int, coding: bytes, lines: int) -> None:
+    if minor == 0:
         raise BadRequest("Transfer-Encoding in HTTP/1.0")
     if lines == 1 and coding.lower() == b"chunked":
         return
@@ -194,57 +276,99 @@ def _check_request_coding(head: RequestHead, coding: bytes, lines: int) -> None:
     raise BadRequest("invalid Transfer-Encoding")
 
 
-def _check_target(head: RequestHead, hosts: int) -> None:
-    if hosts > 1 or (hosts == 0 and head.minor == 1):
-        raise BadRequest("not exactly one Host")
-    if hosts and not valid_host(head.host):
-        raise BadRequest("invalid Host")
-    target = head.target
-    if target[:1] == b"/":
-        return  # the line was read by the usual form, which holds the rule for origin-form
-    if target == b"*" and head.method == b"OPTIONS":
-        return
-    absolute = parse_absolute_form(target)
-    if absolute is None or head.method == b"CONNECT":
+def _read_unusual_head(block: bytes) -> RequestHead:
+    """One whose target is in absolute form or `*`, or one that is to be refused."""
+    line, _, rest = block.partition(b"\r\n")
+    matched = _REQUEST_LINE(line)
+    if matched is None:
+        raise BadRequest("malformed request line")
+    if matched[3] != b"1":
+        raise VersionNotSupported
+    method, target = matched[1], matched[2]
+    minor = min(int(matched[4]), 1)
+    if target[:1] == b"/" and not valid_origin_form(target):
         raise BadRequest("invalid request target")
-    scheme, head.host, head.origin_form = absolute  # RFC 9112 section 3.2.2: Host is replaced by the target's authority
-    if head.method == b"OPTIONS" and len(target) == len(scheme) + len(b"://") + len(head.host):
-        head.origin_form = b"*"  # RFC 9112 section 3.2.4
-    head.headers = [(b"host", head.host), *(pair for pair in head.headers if pair[0] != b"host")]
+    fields = _read_head_fields(rest, minor)
+    if fields.hosts == 0 and minor == 1:
+        raise BadRequest("not exactly one Host")
+    if target[:1] == b"/" or (target == b"*" and method == b"OPTIONS"):
+        path, mark, query = target.partition(b"?")
+        return RequestHead(method, path, query if mark else None, minor, fields)
+    absolute = parse_absolute_form(target)
+    if absolute is None or method == b"CONNECT":
+        raise BadRequest("invalid request target")
+    scheme, host, origin_form = absolute
+    if method == b"OPTIONS" and len(target) == len(scheme) + len(b"://") + len(host):
+        origin_form = b"*"  # RFC 9112 section 3.2.4
+    path, mark, query = origin_form.partition(b"?")
+    return RequestHead(method, path, query if mark else None, minor, _with_host(fields, host, minor))
 
 
-SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
+def _with_host(fields: HeadFields, host: bytes, minor: int) -> HeadFields:
+    """RFC 9112 section 3.2.2: Host is replaced by the authority of the target."""
+    kept = [index for index, (name, _) in enumerate(fields.headers) if name != b"host"]
+    lines = [b"host: " + host, *(fields.lines[index] for index in kept)]
+    changed = HeadFields(lines, [(b"host", host), *(fields.headers[index] for index in kept)])
+    _interpret(changed, minor)
+    return changed
+
+
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
+
+
+ANSWER_SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
 
 
 class AnswerHead:
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
-    special: the fields among `headers` that are about framing and connection, and Via.
+    special: the fields among `headers` that are about framing and connection, and Via. forwarded: what becomes of the
+    fields on their way to the client, and lines: how that is written; both kept by who makes them. Heads of equal lines
+    may be one object.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "minor", "special", "status")
+    __slots__ = ("forwarded", "headers", "keep_alive", "length", "lines", "minor", "special", "status")
 
     def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
         self.status = status
         self.minor = minor
         self.headers = headers
-        self.special = [pair for pair in headers if pair[0] in SPECIAL]
+        self.special = [pair for pair in headers if pair[0] in ANSWER_SPECIAL]
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
+        self.forwarded: list[Pair] | None = None
+        self.lines: bytes | None = None
+
+
+_answers: dict[bytes, AnswerHead] = {}
 
 
 def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     """The head of a response to `method`, without its empty line. Raises BadResponse."""
+    if method == b"HEAD":
+        return _read_answer_head(block, method)
+    return _answers.get(block) or _read_answer_head(block, method)
+
+
+def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     lines = block.split(b"\r\n")
     first = lines.pop(0)
     status, minor = _status_memo.get(first) or _learn_status(first)
-    try:
-        head = AnswerHead(status, minor, read_fields(lines))
-    except MalformedField as exc:
-        raise BadResponse(f"malformed field line {exc}") from None
+    known = _memo.get
+    headers: list[Pair | None] = list(map(known, lines))
+    repeated = None not in headers
+    if not repeated:
+        try:
+            headers = [known(line) or _learn(line) for line in lines]
+        except MalformedField as exc:
+            raise BadResponse(f"malformed field line {exc}") from None
+    head = AnswerHead(status, minor, headers)  # type: ignore[arg-type]  # no None among them any more
     _frame(head, method)
+    if repeated and method != b"HEAD" and len(block) <= MEMO_BLOCK:
+        if len(_answers) >= MEMO_BLOCKS:
+            _answers.clear()
+        _answers[block] = head
     return head
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, has_stray_break, interim_lines
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.exchange import Headers
     from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead
@@ -29,16 +29,6 @@ ACTED_ON: Final = NOT_THE_APPS | SAID_ONCE
 ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 METHODS: Final = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
-
-def _status_line(status: int) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}".encode()
-
-
-STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
 EXTENSIONS: Final[dict[str, dict[str, object]]] = {"http.response.trailers": {}, "http.response.early_hint": {}}
 
 
@@ -47,14 +37,15 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_pending", "_protocol", "_task", "_trailers", "_waiter", "_wants_continue",
-        "_watched", "head", "keep_alive", "started",
+        "_left", "_more_body", "_pending", "_protocol", "_room", "_task", "_trailers", "_waiter", "_wants_continue",
+        "_watched", "closes", "head", "keep_alive", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: GatewayProtocol, head: RequestHead) -> None:
         self._protocol = protocol
         self.head = head
-        self.keep_alive = head.keep_alive
+        self.keep_alive = head.fields.keep_alive
+        self.closes = not self.keep_alive
         self._watched: Watchable | None = None
         self.started = False
         self._finished = False
@@ -62,20 +53,22 @@ class Cycle:
         self._end_given = False
         self._bodiless = False
         self._kept_trailers: Headers = []
-        self._wants_continue = head.expects_continue
+        self._wants_continue = head.fields.expects_continue
         self._body: list[bytes] = []
         self._body_size = 0
-        self._more_body = head.length != 0
+        self._more_body = head.fields.length != 0
         self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None  # for whoever sends to a client that takes nothing
         self._chunked = False
         self._left = -1  # bytes of a declared length still to come; -1: none declared
         self._trailers = False
         self._pending = b""  # the head, until the first piece of the body comes or this turn of the loop is over
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self, work: Awaitable[None] | None = None) -> None:
+        """Ask the app; or do this work, which answers by `send` as the app would."""
         protocol = self._protocol
-        self._task = protocol.loop.create_task(self._run())
+        self._task = protocol.loop.create_task(self._run(work))
         protocol.server_state.tasks.add(self._task)
 
     # ------------------------------------------------------------ fed by the protocol
@@ -95,9 +88,15 @@ class Cycle:
             return
         self._disconnected = True
         self._wake()
+        self.writable()
         if self._watched is not None:
             watched, self._watched = self._watched, None
             watched.gone()
+
+    def writable(self) -> None:
+        """The client takes more of the answer, or has gone."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
 
     @property
     def is_gone(self) -> bool:
@@ -109,10 +108,10 @@ class Cycle:
 
     # ------------------------------------------------------------ the app
 
-    async def _run(self) -> None:
+    async def _run(self, work: Awaitable[None] | None) -> None:
         protocol = self._protocol
         try:
-            await protocol.app(self._scope(), self.receive, self.send)
+            await (work or protocol.app(self._scope(), self.receive, self.send))
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -144,7 +143,7 @@ class Cycle:
     def _scope(self) -> dict[str, Any]:
         protocol = self._protocol
         head = self.head
-        path, _, query = head.origin_form.partition(b"?")
+        path = head.path
         text = path.decode("latin-1")
         root_path = protocol.config.root_path
         return {
@@ -156,8 +155,8 @@ class Cycle:
             "path": root_path + (unquote(text) if "%" in text else text),
             "raw_path": root_path.encode() + path,
             "root_path": root_path,
-            "query_string": query,
-            "headers": head.headers,
+            "query_string": head.query or b"",
+            "headers": list(head.fields.headers),
             "client": protocol.client,
             "server": protocol.server,
             "state": protocol.state.copy(),
@@ -197,7 +196,8 @@ class Cycle:
 
     async def send(self, message: dict[str, Any]) -> None:
         if self._protocol.write_paused and not self._disconnected:
-            await self._protocol.drain()
+            self._room = self._protocol.loop.create_future()
+            await self._room
         if self._disconnected:
             return
         kind = message["type"]
@@ -232,11 +232,9 @@ class Cycle:
                 stamps = stamps.without(name)
         if acted_on:
             headers = [pair for pair in headers if pair[0].lower() not in NOT_THE_APPS]
-        fields = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers), b""])
-        if has_stray_break(fields, len(headers) + 1):
-            raise RuntimeError("a header field holds a line break")
+        lines = answer_lines(status, headers)
         self.started = True
-        self._pending = b"".join((fields, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
+        self._pending = b"".join((lines, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
         self._protocol.loop.call_soon(self._send_pending)
 
     def _send_pending(self) -> None:
@@ -271,10 +269,7 @@ class Cycle:
         if self._bodiless:
             data = b""
         elif self._chunked:
-            if data:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
-            if ends:
-                data += b"0\r\n\r\n"
+            data = chunk(data) + LAST_CHUNK if ends else chunk(data)
         elif self._left >= 0:
             self._left -= len(data)
             if self._left < 0 or (self._left and not more):
@@ -304,7 +299,7 @@ class Cycle:
         self._finished = True
         self._watched = None
         self._wake()
-        self._protocol.answered(self)
+        self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ the stream extension
 
@@ -317,11 +312,7 @@ class Cycle:
     def interim(self, status: int, headers: Headers) -> None:
         if self.started or self._disconnected or self.head.minor == 0:
             return
-        lines = [STATUS_LINES[status], b"\r\n"]
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n")
-        self._protocol.transport.write(b"".join(lines))
+        self._protocol.transport.write(interim_lines(status, headers))
 
     def abort(self) -> None:
         """Break the answer off. What a declared framing shows as cut is flushed; else only a reset tells."""
@@ -330,24 +321,15 @@ class Cycle:
         self._finished = True
         self._watched = None
         self._send_pending()
-        transport = self._protocol.transport
-        self._protocol.give_up()
-        self._protocol.connections.discard(self._protocol)
-        if self._chunked or self._left > 0:
-            self._protocol.close()
-        else:
-            reset(transport)
+        self._protocol.break_off(shown=self._chunked or self._left > 0)
 
     def switch(self, headers: Headers) -> tuple[asyncio.Transport, bytes]:
         protocol = self._protocol
-        lines = [STATUS_LINES[101], b"\r\n"]
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n")
+        lines = interim_lines(101, headers)
         self.started = self._finished = True
         self._watched = None
         protocol.give_up()
-        protocol.transport.write(b"".join(lines))
+        protocol.transport.write(lines)
         return protocol.transport, protocol.take_buffer()
 
     def hand_over(self) -> None:
@@ -356,8 +338,8 @@ class Cycle:
         self.started = self._finished = True
         self._watched = None
         head = self.head
-        lines = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
-        for name, value in head.headers:
+        lines = [head.method, b" ", head.origin_form, b" HTTP/1.1\r\n"]
+        for name, value in head.fields.headers:
             lines += (name, b": ", value, b"\r\n")
         lines += (b"\r\n", protocol.take_buffer())
         protocol.give_up()
@@ -368,16 +350,3 @@ class Cycle:
         successor.connection_made(protocol.transport)
         successor.data_received(b"".join(lines))
         protocol.transport.set_protocol(successor)
-
-
-def has_stray_break(data: bytes, lines: int) -> bool:
-    """Other line breaks than the CRLFs of so many lines: an app's value would become a field, or an answer, of its own."""
-    return data.count(b"\n") != lines or data.count(b"\r") != lines or b"\0" in data
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close with a TCP reset, so that a body without a declared end does not look whole."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from gateway.deadlines import NEVER
 from gateway.errors import (
@@ -28,6 +28,7 @@ from gateway.rfc.forwarded import unmapped
 from gateway.rfc.message import read_request_head
 from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
+from gateway.server.reset import reset
 from gateway.server.shared import shared
 from gateway.unsent import unsent
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from gateway.rfc.message import RequestHead
+    from gateway.server.stream import Served
 
 log = logging.getLogger("gateway.server")
 
@@ -45,6 +47,7 @@ LINGER_SECONDS: Final = 2.0
 LAST_CALL_SECONDS: Final = 1.0  # for a client that has its request on its way while the server stops
 WRITE_HIGH_WATER: Final = 65536
 
+CR_LF: Final = (0x0D, 0x0A)
 BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 
 # Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.
@@ -52,12 +55,15 @@ _HEAD, _BODY, _ANSWER, _LINGER, _GONE = range(5)
 
 
 class GatewayProtocol(asyncio.Protocol):
-    """One client connection. Its settings are the app's `server_settings`, where it has them."""
+    """One client connection. Its settings are the app's `server_settings`, and its express lane is the app's `lane`, where
+    it has them. express: a subclass that says False has no lane."""
+
+    express: ClassVar[bool] = True
 
     __slots__ = (
         "_buffer", "_chunks", "_cycle", "_eof", "_last_call", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app",
-        "bucket", "client", "config", "connections", "deadline", "deadlines", "loop", "scheme", "server", "server_state", "settings",
-        "shared", "state", "transport", "writable", "write_paused",
+        "bucket", "client", "config", "connections", "deadline", "deadlines", "lane", "loop", "scheme", "server", "server_state",
+        "settings", "shared", "state", "transport", "write_paused",
     )  # fmt: skip
 
     def __init__(
@@ -81,10 +87,10 @@ class GatewayProtocol(asyncio.Protocol):
         self.deadline = NEVER
         self.bucket = NEVER
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
+        self.lane = self.shared.lane if self.express else None
         self.write_paused = False
-        self.writable: asyncio.Future[None] | None = None
         self._state = _HEAD
-        self._cycle: Cycle | None = None
+        self._cycle: Served | None = None
         self._buffer = b""
         self._scanned = 0
         self._chunks: ChunkedDecoder | None = None
@@ -118,9 +124,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._state = _GONE
         self.deadline = NEVER
         self._buffer = b""
-        if self.write_paused:
-            self.write_paused = False
-            self._wake_writer()
+        self.write_paused = False
         if self._cycle is not None:
             self._cycle.disconnect()
 
@@ -128,7 +132,7 @@ class GatewayProtocol(asyncio.Protocol):
         """A half-closed client still gets its answer if it said that it would ask no more; else it has left."""
         self._eof = True
         cycle = self._cycle
-        if self._state == _ANSWER and cycle is not None and not cycle.head.keep_alive and self.scheme == "http":
+        if self._state == _ANSWER and cycle is not None and cycle.closes and self.scheme == "http":
             return True
         if self._state == _BODY:
             self.transport.abort()
@@ -164,8 +168,8 @@ class GatewayProtocol(asyncio.Protocol):
                 self.close()
 
     def _read_head(self, data: bytes) -> None:
-        if not self._scanned:
-            data = data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data  # RFC 9112 section 2.2
+        if not self._scanned and data[0] in CR_LF:
+            data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
         end = data.find(b"\r\n\r\n", self._scanned)
         settings = self.settings
         if end < 0 or end > settings.max_header_size:
@@ -186,9 +190,9 @@ class GatewayProtocol(asyncio.Protocol):
         self._scanned = 0
         try:
             head = read_request_head(data[:end])
-            if len(head.headers) > settings.max_headers:
+            if len(head.fields.headers) > settings.max_headers:
                 raise HeaderTooLarge(f"over {settings.max_headers} fields")
-            if len(head.target) > settings.max_target_size:
+            if len(head.path) + len(head.query or b"") > settings.max_target_size:
                 raise TargetTooLong
         except GatewayError as exc:
             self._refuse(exc)
@@ -201,28 +205,49 @@ class GatewayProtocol(asyncio.Protocol):
         return TargetTooLong() if line_end < 0 or line_end > self.settings.max_target_size else HeaderTooLarge()
 
     def _start(self, head: RequestHead, rest: bytes) -> None:
-        """A request has begun. (The express lane will take its requests here, before a task is made for the app.)"""
+        """A request has begun. What is whole and alone may take the express lane; all else is the app's."""
+        fields = head.fields
+        if self.lane is not None and fields.is_usual and len(rest) == fields.length and not self._last_call:
+            self._state = _ANSWER
+            self._rest()
+            if self.lane.take(self, head, rest):
+                return
+        self._give_to_app(head, rest)
+
+    def _give_to_app(self, head: RequestHead, rest: bytes) -> None:
+        fields = head.fields
         cycle = self._cycle = Cycle(self, head)
         self._rest()
         if self._last_call and not rest:
             cycle.keep_alive = False
-        if head.length == 0:
+        if fields.length == 0:
             self._state = _ANSWER
             self._buffer = rest
-            if head.upgrade == b"websocket" and not self.settings.tunnels and self.config.ws_protocol_class:
+            if fields.upgrade == b"websocket" and not self.settings.tunnels and self.config.ws_protocol_class:
                 cycle.hand_over()
                 return
             cycle.start()
             return
         self._state = _BODY
-        if head.length < 0:
+        if fields.length < 0:
             self._chunks = ChunkedDecoder()
         else:
-            self._left = head.length
+            self._left = fields.length
         cycle.start()
         if rest:
             self._read_body(rest)
         self.watch_body()
+
+    def serve(self, served: Served) -> None:
+        """The express lane has taken the request."""
+        self._cycle = served
+
+    def go_on_with_task(self, head: RequestHead, body: bytes) -> Cycle:
+        """The request that the express lane had taken, whose answer has not begun, needs a task after all."""
+        cycle = self._cycle = Cycle(self, head)
+        if body:
+            cycle.feed(body, whole=True)
+        return cycle
 
     def _read_body(self, data: bytes) -> None:
         cycle = cast("Cycle", self._cycle)
@@ -260,7 +285,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._buffer = b""
         if cycle is not None and self._state == _BODY:
             cycle.disconnect()
-            if cycle.started:
+            if cast("Cycle", cycle).started:
                 self._state = _GONE
                 self.transport.abort()
                 return
@@ -270,10 +295,10 @@ class GatewayProtocol(asyncio.Protocol):
 
     # ------------------------------------------------------------ between two requests
 
-    def answered(self, cycle: Cycle) -> None:
-        """The cycle's answer is out, whole."""
+    def answered(self, *, keep_alive: bool) -> None:
+        """The answer is out, whole. keep_alive: another request may follow."""
         self.server_state.total_requests += 1
-        if not cycle.keep_alive or self._eof or self._state == _BODY:
+        if not keep_alive or self._eof or self._state == _BODY:
             self._cycle = None
             if self._state == _BODY and not self._eof:
                 self._linger()
@@ -316,6 +341,16 @@ class GatewayProtocol(asyncio.Protocol):
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self._watch_reader()
+
+    def break_off(self, *, shown: bool) -> None:
+        """The answer that has begun will not be whole. shown: its framing tells the client so, and what there is of it is
+        flushed; else only a reset tells."""
+        self.give_up()
+        self.connections.discard(self)
+        if shown:
+            self.close()
+        else:
+            reset(self.transport)
 
     def give_up(self) -> None:
         """The connection is another protocol's from now on; it counts until its cycle is over."""
@@ -386,7 +421,8 @@ class GatewayProtocol(asyncio.Protocol):
         if self.write_paused:
             self.write_paused = False
             self._watch_sender()
-            self._wake_writer()
+            if self._cycle is not None:
+                self._cycle.writable()
 
     def _watch_sender(self) -> None:
         """The client takes its answer again: what it owes us counts now."""
@@ -400,12 +436,3 @@ class GatewayProtocol(asyncio.Protocol):
         else:
             self.deadline = NEVER
             self.watch_body()
-
-    def _wake_writer(self) -> None:
-        if self.writable is not None and not self.writable.done():
-            self.writable.set_result(None)
-
-    async def drain(self) -> None:
-        """Until the client has taken what was written."""
-        self.writable = self.loop.create_future()
-        await self.writable

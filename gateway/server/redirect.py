@@ -40,9 +40,9 @@ async def serve_redirect(sock: socket.socket, settings: ServerSettings, https_po
 
 def location(head: RequestHead, https_port: int) -> bytes:
     """The same resource by HTTPS: host and target byte for byte, the port replaced. BadRequest without a host."""
-    if not head.host:
+    if not head.fields.host:
         raise BadRequest("no Host")
-    host = head.host
+    host = head.fields.host
     name = host[: host.index(b"]") + 1] if host[:1] == b"[" else host.partition(b":")[0]
     port = b"" if https_port == 443 else b":%d" % https_port
     target = b"" if head.origin_form == b"*" else head.origin_form  # RFC 9112 section 3.2.4
@@ -156,9 +156,9 @@ class RedirectProtocol(asyncio.Protocol):
         settings = self._server.settings
         try:
             head = read_request_head(block)
-            if len(head.headers) > settings.max_headers:
+            if len(head.fields.headers) > settings.max_headers:
                 raise HeaderTooLarge(f"over {settings.max_headers} fields")
-            if len(head.target) > settings.max_target_size:
+            if len(head.path) + len(head.query or b"") > settings.max_target_size:
                 raise TargetTooLong
             where = location(head, self._server.https_port)
         except GatewayError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.deadlines import Deadlines
+from gateway.server.framing import Stamps
 from gateway.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -13,24 +14,28 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from gateway.exchange import Headers
+    from gateway.server.stream import Lane
 
 
 def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
     found: Shared | None = getattr(server_state, "gateway", None)
     if found is None:
-        found = Shared(configured(config.loaded_app), Deadlines(loop), server_state)
+        app = config.loaded_app
+        lane: Lane | None = None if config.root_path else getattr(app, "lane", None)
+        found = Shared(configured(app), Deadlines(loop), server_state, lane)
         server_state.gateway = found  # type: ignore[attr-defined]
     return found
 
 
 class Shared:
-    """The limits and deadlines of a server's connections, and the fields that it adds to every answer."""
+    """The limits and deadlines of a server's connections, the fields that it adds to every answer, and the app's express
+    lane where it has one."""
 
-    __slots__ = ("_app", "_server_state", "_stamped", "_stamps", "deadlines")
+    __slots__ = ("_app", "_server_state", "_stamped", "_stamps", "deadlines", "lane")
 
-    def __init__(self, app: Configured, deadlines: Deadlines, server_state: ServerState) -> None:
+    def __init__(self, app: Configured, deadlines: Deadlines, server_state: ServerState, lane: Lane | None) -> None:
         self._app = app
+        self.lane = lane
         self.deadlines = deadlines
         self._server_state = server_state
         self._stamped: list[tuple[bytes, bytes]] | None = None
@@ -71,21 +76,3 @@ def configured(app: object) -> Configured:
             return found
         app = getattr(app, "app", None)
     return Unconfigured()
-
-
-class Stamps:
-    """The fields that the server itself adds to every answer, such as Date, as they are sent."""
-
-    __slots__ = ("_fields", "_parts", "block")
-
-    def __init__(self, fields: Headers) -> None:
-        self._fields = fields
-        self._parts: dict[bytes, Stamps] = {}
-        self.block = b"".join([b"%b: %b\r\n" % pair for pair in fields])
-
-    def without(self, name: bytes) -> Stamps:
-        """The others, where the app says one of them itself."""
-        part = self._parts.get(name)
-        if part is None:
-            part = self._parts[name] = Stamps([pair for pair in self._fields if pair[0] != name])
-        return part

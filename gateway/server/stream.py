@@ -1,4 +1,4 @@
-"""What our own protocol class offers an app beyond ASGI: the scope's extension `gateway.stream`."""
+"""What our own protocol class and an app offer each other beyond ASGI."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from gateway.exchange import Headers
     from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead
+    from gateway.server.protocol import GatewayProtocol
 
 STREAM: Final = "gateway.stream"
 
 
 class Stream(Protocol):
-    """One request on its connection. `head` is the parsed request; its checks need not be made again."""
+    """The scope's extension `gateway.stream`: one request on its connection. `head` is the parsed request; its checks
+    need not be made again."""
 
     head: RequestHead
 
@@ -40,3 +42,29 @@ class Stream(Protocol):
 
     def hand_over(self) -> None:
         """Let uvicorn's WebSocket protocol class serve this upgrade; the app is called again, with its scope."""
+
+
+class Served(Protocol):
+    """What a connection does at present: one request, by the app's task or in the express lane.
+
+    closes: the client said that this request is its last. keep_alive: another one may follow on the connection, which
+    the protocol class may take back.
+    """
+
+    @property
+    def closes(self) -> bool: ...
+
+    keep_alive: bool
+
+    def disconnect(self) -> None:
+        """The client has gone."""
+
+    def writable(self) -> None:
+        """The client takes more of its answer."""
+
+
+class Lane(Protocol):
+    """An app's express lane: its attribute `lane`."""
+
+    def take(self, protocol: GatewayProtocol, head: RequestHead, body: bytes) -> bool:
+        """Serve this request, which is whole, from the protocol's callback. False: nothing was done, ask the app."""

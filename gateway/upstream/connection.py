@@ -32,7 +32,7 @@ from gateway.unsent import unsent
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
     from gateway.rfc.message import AnswerHead
-    from gateway.upstream.sink import Outgoing, Sink
+    from gateway.upstream.sink import Outgoing, Sent, Sink
     from gateway.upstream.target import Target
 
 HEAD_LIMIT: Final = 65536  # bytes of an answer's head
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
         self._state = _IDLE
         self._sink: Sink | None = None
-        self._outgoing: Outgoing = None  # type: ignore[assignment]  # set by send
+        self._outgoing: Sent = None  # type: ignore[assignment]  # set by send
         self._received = b""
         self._chunks: ChunkedDecoder | None = None
         self._left = 0
@@ -82,8 +82,12 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: Outgoing, sink: Sink) -> None:
         """Write the head; a body follows by `send_body` and `end_body` when `request.length` is not 0."""
+        self._sink = sink  # first: whoever sends may abandon it when this fails
+        self.send_made(serialize_head(request), request, sink)
+
+    def send_made(self, head: bytes, request: Sent, sink: Sink) -> None:
+        """The same for a head that is made already, with a body behind it where that is at hand (`length` is 0 then)."""
         self._sink = sink
-        head = serialize_head(request)
         self._outgoing = request
         self._state = _HEAD
         self._interims = 0
@@ -389,6 +393,6 @@ def serialize_head(request: Outgoing) -> bytes:
     lines = [b" ".join((request.method, request.target, b"HTTP/1.1")), *map(b": ".join, request.headers), b"\r\n"]
     data = b"\r\n".join(lines)
     breaks = len(lines)
-    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or b"\0" in data:
+    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or 0 in data:
         raise BadRequest("a line break or NUL in a request's field")
     return data

@@ -78,7 +78,7 @@ class Link(Protocol):
 class Outgoing:
     """A request on its way to a target. Times are seconds.
 
-    length: of the body, 0 without one, -1 when it is sent chunked. upgrade: an answer of 101 is welcome.
+    length: of the body that follows, 0 without one, -1 when it is sent chunked. upgrade: an answer of 101 is welcome.
     """
 
     __slots__ = ("headers", "length", "method", "target", "timeouts", "upgrade")
@@ -92,6 +92,19 @@ class Outgoing:
         self.length = length
         self.upgrade = upgrade
         self.timeouts = timeouts
+
+
+class Sent(Protocol):
+    """What a connection has to know of a request whose head is made already."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def upgrade(self) -> bool: ...
+    @property
+    def timeouts(self) -> Timeouts: ...
 
 
 class Timeouts(Protocol):

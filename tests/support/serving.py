@@ -13,6 +13,7 @@ import uvicorn
 
 from gateway.app import GatewayApp
 from gateway.config import Config
+from gateway.server.protocol import GatewayProtocol
 from gateway.server.run import ContextFactory
 from support.client import get
 from support.origin import origin, respond
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
     from support.client import Answer
     from support.origin import Origin, Received, Step
 
-Entrance = Literal["http1", "asgi"]
-ENTRANCES: tuple[Entrance, ...] = ("http1", "asgi")
+# express: our protocol class with its express lane, as `gateway run` has it; http1: without the lane; asgi: uvicorn's own class.
+Entrance = Literal["express", "http1", "asgi"]
+ENTRANCES: tuple[Entrance, ...] = ("express", "http1", "asgi")
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
 LOOK_AGAIN = 0.002  # seconds between two looks at a condition that nothing tells of
 on_both = pytest.mark.parametrize("entrance", ENTRANCES)
+
+
+class WithoutLane(GatewayProtocol):
+    """Our protocol class with a task and ASGI messages for every request."""
+
+    express = False
 
 
 class Served:
@@ -117,14 +125,16 @@ def served(app: Any, **options: Any) -> Iterator[Served]:
 
 
 @contextmanager
-def gateway(options: dict[str, Any], entrance: Entrance = "http1", **server: Any) -> Iterator[Served]:
-    """The gateway with a configuration in the words of `routes.toml`, by either entrance.
+def gateway(options: dict[str, Any], entrance: Entrance = "express", **server: Any) -> Iterator[Served]:
+    """The gateway with a configuration in the words of `routes.toml`, by one of the entrances.
 
     The access log is off where the options do not name it.
     """
     config = Config.model_validate({"access_log": {"format": "off"}, **options})
-    if entrance == "http1":
+    if entrance == "express":
         server = {"http": "gateway.server.protocol:GatewayProtocol", **server}
+    elif entrance == "http1":
+        server = {"http": WithoutLane, **server}
     else:
         server = {"http": "httptools", "ws": "websockets-sansio", "timeout_keep_alive": 75, **server}
     if config.server.tls is not None:

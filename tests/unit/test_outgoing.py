@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.deadlines import Deadlines
 from gateway.exchange import Exchange, Headers
@@ -16,7 +18,7 @@ from gateway.outgoing import (
 )
 from gateway.rfc.forwarded import FORWARDING
 from gateway.rfc.headers import HOP_BY_HOP
-from gateway.rfc.message import read_answer_head
+from gateway.rfc.message import read_answer_head, read_request_head
 from gateway.upstream.address import Address
 from gateway.upstream.target import Target
 
@@ -145,3 +147,50 @@ def test_a_204_has_no_length():
 def test_trailers_frame_route_and_control_nothing():
     trailers = [(b"x-checksum", b"1"), (b"content-length", b"5"), (b"transfer-encoding", b"chunked"), (b"host", b"a"), (b"set-cookie", b"b")]
     assert end_to_end_trailers(trailers) == [(b"x-checksum", b"1")]
+
+
+# ---------------------------------------------------------------- ready bytes
+
+LINES = st.lists(
+    st.sampled_from(
+        [b"Accept: a", b"Cookie: b=c", b"X-A:  d ", b"Via: 1.0 b", b"X-Forwarded-For: 6.6.6.6", b"x_real_ip: 6.6.6.6", b"TE: trailers",
+         b"Connection: keep-alive", b"Connection: x-a", b"Keep-Alive: 5", b"X-Request-Id: 1", b"Tracestate: a=b", b"Content-Length: 0",
+         b"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", b"Upgrade: h2c"]
+    ),
+    max_size=6, unique=True,
+)  # fmt: skip
+
+
+@given(LINES, st.sampled_from([b"", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]), st.booleans())
+def test_the_ready_block_says_what_the_fields_say(lines: list[bytes], traceparent: bytes, trusted: bool):
+    fields_of_route = RequestFields(ID)
+    head = read_request_head(b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", *lines]))
+    exchange = Exchange(
+        b"GET", b"/", None, head.fields.headers, peer="192.0.2.1", fields=head.fields, scheme=b"https"
+    )
+    exchange.host = b"a"
+    exchange.traceparent = traceparent
+    exchange.trusted = trusted
+    exchange.request_id = b"7f"
+    for _ in range(2):  # the second time from what was kept
+        block = fields_of_route.block(exchange)
+        if block is not None:
+            read = [line.partition(b":") for line in block.removesuffix(b"\r\n").split(b"\r\n")]
+            assert [(name.lower(), value.strip()) for name, _, value in read] == fields_of_route.of(exchange)
+
+
+def test_fields_that_were_changed_on_the_way_are_not_taken_from_the_lines():
+    head = read_request_head(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3")
+    exchange = Exchange(b"OPTIONS", b"/", None, head.fields.headers, fields=head.fields)
+    assert RequestFields(ID).block(exchange) is not None
+    exchange.headers = [(b"host", b"a"), (b"max-forwards", b"2")]
+    assert RequestFields(ID).block(exchange) is None
+
+
+def test_ever_new_clients_do_not_fill_the_memory():
+    fields = RequestFields(ID)
+    head = read_request_head(b"GET / HTTP/1.1\r\nHost: a")
+    for number in range(3000):
+        exchange = Exchange(b"GET", b"/", None, head.fields.headers, peer=f"192.0.2.{number}", fields=head.fields)
+        assert fields.block(exchange) is not None
+    assert len(fields._written) <= 1024

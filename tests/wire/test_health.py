@@ -42,7 +42,7 @@ def upstream(*targets: Any, **options: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def pair(*steps: Step, entrance: Entrance = "http1", **options: Any) -> Iterator[tuple[Served, list[Origin]]]:
+def pair(*steps: Step, entrance: Entrance = "express", **options: Any) -> Iterator[tuple[Served, list[Origin]]]:
     """A gateway before one origin for each step."""
     with origin(steps[0]) as first, origin(steps[1]) as second:
         with gateway(upstream(first.url, second.url, **options), entrance) as front:

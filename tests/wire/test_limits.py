@@ -193,7 +193,7 @@ def test_what_follows_a_refused_request_is_not_read_as_another(plain: Pair) -> N
 
 def test_more_clients_than_are_allowed_are_told_so() -> None:
     """Under another server that is its own to limit."""
-    with in_front("http1", server={"limits": {"max_connections": 2}}) as pair:
+    with in_front("express", server={"limits": {"max_connections": 2}}) as pair:
         with connected(pair.port) as first, connected(pair.port) as second:
             assert first.get().status == second.get().status == 200
             with connected(pair.port) as third:

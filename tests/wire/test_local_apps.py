@@ -206,7 +206,7 @@ def test_head_has_no_body(entrance: Entrance):
 
 
 def test_trailers_reach_a_client_that_takes_them():
-    with gateway(forwarding(PROBE), "http1") as running, connected(running.port) as client:
+    with gateway(forwarding(PROBE), "express") as running, connected(running.port) as client:
         answer = client.get("/trailers", "TE: trailers", "Connection: TE")
     assert answer.body == b"body"
     assert answer.trailers == [(b"x-sum", b"4")]

@@ -124,7 +124,7 @@ def streaming_back() -> Any:
 
 
 def test_a_client_that_ends_its_body_and_does_not_read_is_cut_off() -> None:
-    with in_front("http1", streaming_back(), server={**SHORT, "timeouts": {**SHORT["timeouts"], "body_idle": "5s"}}) as pair, slow_reader(pair.port) as sock:
+    with in_front("express", streaming_back(), server={**SHORT, "timeouts": {**SHORT["timeouts"], "body_idle": "5s"}}) as pair, slow_reader(pair.port) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12")
         pair.gateway.until(lambda: any(connection.write_paused for connection in connections(pair.gateway)))
         sock.sendall(b"345")
@@ -134,7 +134,7 @@ def test_a_client_that_ends_its_body_and_does_not_read_is_cut_off() -> None:
 
 def test_a_client_that_floods_and_does_not_read_is_cut_off() -> None:
     options = {**SHORT, "limits": {"max_body": "1GiB"}}
-    with in_front("http1", streaming_back(), server=options) as pair, slow_reader(pair.port) as sock:
+    with in_front("express", streaming_back(), server=options) as pair, slow_reader(pair.port) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n12")
         pair.gateway.until(lambda: any(connection.write_paused for connection in connections(pair.gateway)))
         sock.settimeout(0.2)
@@ -176,7 +176,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
 
 def test_an_answer_that_is_broken_off_does_not_wait_for_its_client_for_ever(watching: Watching) -> None:
     server = {"timeouts": {"write_idle": "800ms"}}
-    with in_front("http1", streaming_back(), server=server, timeouts={"total": "300ms"}) as pair, slow_reader(pair.port) as sock:
+    with in_front("express", streaming_back(), server=server, timeouts={"total": "300ms"}) as pair, slow_reader(pair.port) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         pair.gateway.until(lambda: any(connection.write_paused for connection in connections(pair.gateway)))
         time.sleep(3)  # the idleness itself is what is tested
@@ -238,7 +238,7 @@ def test_a_switch_in_the_moment_of_the_deadline_leaves_no_connection() -> None:
         visit.server.event("sent").set()
         await visit.closed()
 
-    with in_front("http1", step, timeouts={"total": "300ms"}) as pair, connected(pair.port) as client:
+    with in_front("express", step, timeouts={"total": "300ms"}) as pair, connected(pair.port) as client:
         client.send(handshake())
         pair.origin.wait("came")
 
@@ -256,7 +256,7 @@ def test_a_switch_in_the_moment_of_the_deadline_leaves_no_connection() -> None:
 
 
 def test_an_origin_that_redirects_to_its_own_address_does_not_show_it() -> None:
-    with in_front("http1") as pair:
+    with in_front("express") as pair:
         pair.play(respond(302, b"", f"Location: {pair.origin.url}/there?x=1"))
         answer = get(pair.port)
         assert answer.get("location") == b"http://test/there?x=1"

@@ -20,7 +20,7 @@ SHORT = {"timeouts": {"header": "200ms", "body_idle": "200ms", "keepalive": "200
 
 
 def test_half_a_head_is_waited_for_in_vain() -> None:
-    with in_front("http1", server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", server=SHORT) as pair, connected(pair.port) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: te")
         answer = client.read()
         assert answer.status == 408
@@ -31,7 +31,7 @@ def test_half_a_head_is_waited_for_in_vain() -> None:
 def test_a_head_that_drips_has_one_deadline_for_all_of_it() -> None:
     answered = threading.Event()
 
-    with in_front("http1", server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", server=SHORT) as pair, connected(pair.port) as client:
 
         def drip() -> None:
             client.send(b"GET / HTTP/1.1\r\nX-Long: ")
@@ -47,12 +47,12 @@ def test_a_head_that_drips_has_one_deadline_for_all_of_it() -> None:
 
 
 def test_a_client_that_says_nothing_is_closed_without_an_answer() -> None:
-    with in_front("http1", server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", server=SHORT) as pair, connected(pair.port) as client:
         assert client.closed()
 
 
 def test_an_idle_connection_is_closed_without_an_answer() -> None:
-    with in_front("http1", server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", server=SHORT) as pair, connected(pair.port) as client:
         assert client.get().status == 200
         assert client.closed()
 
@@ -62,7 +62,7 @@ def test_a_body_that_stops_is_408() -> None:
         await visit.read_body()
         visit.server.event("over").set()
 
-    with in_front("http1", step, server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", step, server=SHORT) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 10", method="POST")
         client.send(b"hello")
         assert client.read().status == 408
@@ -73,7 +73,7 @@ def test_a_body_that_stops_is_408() -> None:
 
 def test_a_body_that_only_is_slow_goes_on() -> None:
     """Each piece has its own deadline, and the target's clocks do not run while the client's turn lasts."""
-    with in_front("http1", echo(), server=SHORT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
+    with in_front("express", echo(), server=SHORT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 5", method="POST")
         for byte in b"hello":
             time.sleep(0.12)  # the silence itself is what is tested
@@ -83,7 +83,7 @@ def test_a_body_that_only_is_slow_goes_on() -> None:
 
 
 def test_a_body_that_begins_late_is_not_the_targets_fault() -> None:
-    with in_front("http1", echo(), timeouts={"write": "100ms", "first_byte": "100ms"}) as pair, connected(pair.port) as client:
+    with in_front("express", echo(), timeouts={"write": "100ms", "first_byte": "100ms"}) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 5", method="POST")
         time.sleep(0.3)  # the silence itself is what is tested
         client.send(b"hello")
@@ -108,7 +108,7 @@ def test_a_client_that_does_not_read_is_cut_off(large: bytes) -> None:
         visit.server.event("over").set()
         visit.close()
 
-    with in_front("http1", step, server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", step, server=SHORT) as pair, connected(pair.port) as client:
         narrow(client)
         client.request()
         assert client.read_head().status == 200
@@ -125,7 +125,7 @@ def test_a_client_that_only_reads_slowly_is_not_cut_off() -> None:
     """What is buffered for it takes longer than `write_idle`, but every now and then it takes something."""
     size = 6 << 20
     body = bytes(size)
-    with in_front("http1", raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (size, body)), server=SHORT) as pair:
+    with in_front("express", raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (size, body)), server=SHORT) as pair:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(20)
@@ -169,7 +169,7 @@ def test_an_origin_that_only_takes_slowly_is_not_given_up() -> None:
         taker = threading.Thread(target=take_slowly)
         taker.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with gateway(forwarding(url, **options), "http1") as front, connected(front.port) as client:
+        with gateway(forwarding(url, **options), "express") as front, connected(front.port) as client:
             client.request("/", f"Content-Length: {size}", method="POST")
             sender = threading.Thread(target=lambda: client.send(bytes(size)))
             sender.start()

@@ -55,7 +55,7 @@ def trusting(client_ca: trustme.CA | None = None) -> ssl.SSLContext:
 
 
 @contextmanager
-def secured(directory: Path, url: str, entrance: Entrance = "http1", route: Any = None, **tls: Any) -> Iterator[int]:
+def secured(directory: Path, url: str, entrance: Entrance = "express", route: Any = None, **tls: Any) -> Iterator[int]:
     """The port of a gateway with TLS; tls are further options of `[server.tls]`."""
     cert, key = issue(directory, "site", "localhost", "127.0.0.1")
     options = forwarding(url, **(route or {}), server={"tls": {"cert": cert, "key": key, **tls}})

@@ -52,6 +52,7 @@ def mutated(document: dict[str, Any], place: tuple[Any, ...], value: Any) -> Non
 
 @settings(deadline=None, max_examples=40)
 @example([(("server", "listen"), {}), (("server", "listen", 0), [])])
+@example([(("upstreams", "own", "balance"), [])])
 @given(st.lists(st.tuples(_places, _values), min_size=1, max_size=4))
 def test_any_value_in_any_place_is_taken_or_refused(changes: list[tuple[tuple[Any, ...], Any]]):
     document = copy.deepcopy(COMPLETE)

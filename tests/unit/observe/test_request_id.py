@@ -66,10 +66,9 @@ def test_whatever_comes_an_id_is_short_and_printable(value):
     assert not set(made) & set(b" \"'\\<>&`")
 
 
-def test_a_forked_process_does_not_repeat_the_ids_of_its_parent():
+def test_processes_forked_before_the_first_request_do_not_make_the_same_ids():
     ids = RequestIds()
     exchange = exchange_with(None, trusted=False)
-    assigned(ids, exchange)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -124,8 +124,8 @@ def test_the_target_is_kept_byte_for_byte():
 
 def test_an_absolute_target_replaces_host_and_keeps_the_other_fields():
     head = request(b"X-A: b", start=b"GET HTTP://Other:81?q HTTP/1.1", host=b"HOST: a")
-    assert (head.host, head.origin_form, head.target) == (b"Other:81", b"/?q", b"HTTP://Other:81?q")
-    assert head.headers == [(b"host", b"Other:81"), (b"x-a", b"b")]
+    assert (head.fields.host, head.origin_form) == (b"Other:81", b"/?q")
+    assert head.fields.headers == [(b"host", b"Other:81"), (b"x-a", b"b")]
 
 
 def test_options_of_a_whole_server_are_asked_with_an_asterisk():
@@ -145,7 +145,7 @@ def test_a_request_has_exactly_one_valid_host(host: bytes):
 
 
 def test_an_old_client_may_leave_host_out():
-    assert request(start=b"GET / HTTP/1.0", host=b"").host == b""
+    assert request(start=b"GET / HTTP/1.0", host=b"").fields.host == b""
     assert refusal(start=b"GET / HTTP/1.0", host=b"Host: a\r\nHost: a") is BadRequest
     assert refusal(start=b"GET / HTTP/1.0", host=b"Host:") is BadRequest
 
@@ -154,10 +154,10 @@ def test_an_old_client_may_leave_host_out():
 
 
 def test_the_length_of_a_body_is_declared_or_chunked_or_none():
-    assert request().length == 0
-    assert request(b"Content-Length: 007").length == 7
-    assert request(b"Content-Length: 999999999999999999").length == 10**18 - 1
-    assert request(b"Transfer-Encoding: CHUNKED").length == CHUNKED
+    assert request().fields.length == 0
+    assert request(b"Content-Length: 007").fields.length == 7
+    assert request(b"Content-Length: 999999999999999999").fields.length == 10**18 - 1
+    assert request(b"Transfer-Encoding: CHUNKED").fields.length == CHUNKED
 
 
 @pytest.mark.parametrize(
@@ -211,21 +211,21 @@ def test_an_old_client_can_not_send_chunks():
     ],
 )
 def test_a_connection_is_kept_as_version_and_options_say(version: bytes, lines: list[bytes], kept: bool):
-    assert request(*lines, start=b"GET / HTTP/" + version).keep_alive is kept
+    assert request(*lines, start=b"GET / HTTP/" + version).fields.keep_alive is kept
     assert answer(b"Content-Length: 0", *lines, start=b"HTTP/%b 200 OK" % version).keep_alive is kept
 
 
 def test_only_a_client_of_1_1_waits_for_100():
-    assert request(b"Expect: 100-Continue").expects_continue
-    assert not request(b"Expect: 100-continue", start=b"GET / HTTP/1.0").expects_continue
-    assert not request(b"Expect: something").expects_continue
+    assert request(b"Expect: 100-Continue").fields.expects_continue
+    assert not request(b"Expect: 100-continue", start=b"GET / HTTP/1.0").fields.expects_continue
+    assert not request(b"Expect: something").fields.expects_continue
 
 
 def test_an_upgrade_counts_where_connection_names_it():
-    assert request(b"Connection: keep-alive, Upgrade", b"Upgrade: WebSocket").upgrade == b"websocket"
-    assert request(b"Upgrade: websocket").upgrade == b""
-    assert request(b"Connection: upgrade").upgrade == b""
-    assert request(b"Connection: upgrade", b"Upgrade: websocket", start=b"GET / HTTP/1.0").upgrade == b""
+    assert request(b"Connection: keep-alive, Upgrade", b"Upgrade: WebSocket").fields.upgrade == b"websocket"
+    assert request(b"Upgrade: websocket").fields.upgrade == b""
+    assert request(b"Connection: upgrade").fields.upgrade == b""
+    assert request(b"Connection: upgrade", b"Upgrade: websocket", start=b"GET / HTTP/1.0").fields.upgrade == b""
 
 
 # ---------------------------------------------------------------- answers
@@ -348,15 +348,17 @@ def first_of_ours(data: bytes) -> tuple[Seen, bytes] | None:
     except GatewayError:
         return None
     rest = data[end + 4 :]
-    if head.length != CHUNKED:
-        body, rest = rest[: head.length], rest[head.length :]
-        return ((head.method, head.target, body), rest) if len(body) == head.length else None
+    target = data.split(b" ", 2)[1]
+    length = head.fields.length
+    if length != CHUNKED:
+        body, rest = rest[: length], rest[length :]
+        return ((head.method, target, body), rest) if len(body) == length else None
     chunks = ChunkedDecoder()
     try:
         body = chunks.feed(rest)
     except BadChunk:
         return None
-    return ((head.method, head.target, body), chunks.rest) if chunks.done else None
+    return ((head.method, target, body), chunks.rest) if chunks.done else None
 
 
 class Oracle:
@@ -433,12 +435,12 @@ def test_any_head_is_refused_or_has_exactly_one_framing(seed: bytes, edits: list
     except GatewayError as error:
         assert error.status in (400, 501, 505)
         return
-    names = [name for name, _ in head.headers]
+    names = [name for name, _ in head.fields.headers]
     framings = names.count(b"content-length") + names.count(b"transfer-encoding")
     assert framings <= 1
-    assert (head.length == CHUNKED) == (b"transfer-encoding" in names)
+    assert (head.fields.length == CHUNKED) == (b"transfer-encoding" in names)
     assert names.count(b"host") == 1 or (head.minor == 0 and not names.count(b"host"))
-    for name, value in head.headers:
+    for name, value in head.fields.headers:
         assert name == name.lower()
         assert not set(name + value) & set(b"\r\n\x00")
 
@@ -450,3 +452,54 @@ def test_ever_new_status_lines_do_not_fill_the_memory():
     long = b"HTTP/1.0 404 " + b"x" * message.MEMO_LINE
     assert read_answer_head(long, b"GET").status == 404
     assert long not in message._status_memo
+
+
+def test_a_block_of_known_lines_is_read_once():
+    block = b"GET /%d HTTP/1.1\r\nHost: once.test\r\nX-Once: 1"
+    first, second, third = (read_request_head(block % number) for number in range(3))
+    assert first.fields.headers == second.fields.headers == [(b"host", b"once.test"), (b"x-once", b"1")]
+    assert third.fields is second.fields
+    assert [head.path for head in (first, second, third)] == [b"/0", b"/1", b"/2"]
+    answers = [read_answer_head(b"HTTP/1.1 200 OK\r\nX-Once: 2", b"GET") for _ in range(3)]
+    assert answers[1] is answers[2]
+
+
+def test_an_answer_to_head_is_never_taken_for_one_to_get():
+    block = b"HTTP/1.1 200 OK\r\nContent-Length: 5"
+    for _ in range(3):
+        assert read_answer_head(block, b"GET").length == 5
+        assert read_answer_head(block, b"HEAD").length == 0
+
+
+def test_an_old_client_s_lines_are_not_taken_for_a_new_one_s():
+    for _ in range(3):
+        assert read_request_head(b"GET / HTTP/1.1\r\nHost: old.test").fields.keep_alive
+        assert not read_request_head(b"GET / HTTP/1.0\r\nHost: old.test").fields.keep_alive
+
+
+def test_ever_new_lines_do_not_fill_the_memory():
+    for number in range(2 * message.MEMO_LINES):
+        read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\nX-%d: 1\r\nX-Id: %d" % (number, number))
+        assert len(message._memo) <= message.MEMO_LINES
+        assert len(message._names) <= message.MEMO_NAMES
+        assert len(message._blocks) <= message.MEMO_BLOCKS
+    for number in range(2 * message.MEMO_BLOCKS):
+        for _ in range(2):
+            read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\nX-Block-%d: 1" % number)
+            read_answer_head(b"HTTP/1.1 200 OK\r\nX-Block-%d: 1" % number, b"GET")
+        assert len(message._blocks) <= message.MEMO_BLOCKS
+        assert len(message._answers) <= message.MEMO_BLOCKS
+    long = b"x" * message.MEMO_LINE + b": 1"
+    assert read_fields([long]) == [(long[:-3], b"1")]
+    assert long not in message._memo
+    assert long[:-3] in message._names
+    longer = b"x" + long
+    assert read_fields([longer]) == [(longer[:-3], b"1")]
+    assert longer[:-3] not in message._names
+
+
+def test_a_name_of_ever_new_lines_takes_no_more_room_than_its_own():
+    for number in range(2 * message.LINES_OF_A_NAME):
+        assert read_fields([b"X-Ever-New: %d" % number]) == [(b"x-ever-new", b"%d" % number)]
+    assert message._names[b"X-Ever-New"].lines == message.LINES_OF_A_NAME
+    assert b"X-Ever-New: %d" % (2 * message.LINES_OF_A_NAME - 1) not in message._memo

@@ -1,0 +1,346 @@
+"""The express lane: a request decided and forwarded, or answered, from the protocol's callback, without task and ASGI.
+
+It takes what needs no awaiting: a whole request, policies that answer at once, and an idle connection to the picked
+target. Everything is decided and written by the same functions as on the ASGI road; and where something has to be
+awaited after all (a new connection, another attempt), the exchange goes on there, as far as it has come.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import time
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.deadlines import NEVER
+from gateway.deliver import made
+from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
+from gateway.exchange import Exchange, ResponseHead
+from gateway.forward import BODY_METHODS, is_event_stream
+from gateway.gateway import as_error, page_for
+from gateway.outgoing import framing, host_for, response_headers
+from gateway.rfc.headers import end_to_end
+from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines, passed_on
+from gateway.server.refusal import refusal
+from gateway.upstream.connection import serialize_head
+from gateway.upstream.sink import Outgoing
+
+if TYPE_CHECKING:
+    from gateway.exchange import BodyTransform, Headers, Reply
+    from gateway.gateway import Gateway
+    from gateway.rfc.message import AnswerHead, RequestHead
+    from gateway.route import Route, Share
+    from gateway.server.protocol import GatewayProtocol
+    from gateway.upstream.connection import Connection
+    from gateway.upstream.upstream import AnyTarget
+
+log = logging.getLogger("gateway")
+
+SCHEMES: Final = {"http": b"http", "https": b"https"}
+CONTENT_LENGTH: Final = b"\r\ncontent-length: "
+BODILESS: Final = frozenset({204, 304})
+
+
+class ExpressLane:
+    """The lane of an app. gateway: None while it does not run, or where middleware is around it."""
+
+    __slots__ = ("gateway",)
+
+    def __init__(self) -> None:
+        self.gateway: Gateway | None = None
+
+    def take(self, protocol: GatewayProtocol, head: RequestHead, body: bytes) -> bool:
+        """Serve this request, whose body is whole; False, with nothing done, where its route has to be awaited."""
+        gateway = self.gateway
+        if gateway is None:
+            return False
+        fields = head.fields
+        client = protocol.client
+        exchange = Exchange(
+            head.method, head.path, head.query, fields.headers,
+            scheme=SCHEMES[protocol.scheme], peer=client[0] if client else "", peer_port=client[1] if client else 0,
+            started_at=gateway.deadlines.now(), fields=fields,
+        )  # fmt: skip
+        exchange.host = fields.host
+        exchange.entrance = "express"
+        snapshot = gateway.snapshot
+        trip = Trip(gateway, protocol, head, body, exchange)
+        try:
+            snapshot.identify(exchange)
+            route = snapshot.route(exchange)
+            if route.needs_task or len(body) > route.max_body:
+                return False
+            trip.pipeline = route.pipeline
+            reply = route.pipeline.admit(exchange)
+            if reply is None and route.cache is not None:
+                reply = route.cache.ready(exchange, time())
+                if reply is None:
+                    trip.ask_cache()
+                    return True
+            if reply is None:
+                protocol.serve(trip)
+                trip.set_out(route)
+                return True
+        except Exception as exc:
+            exchange.error = as_error(exchange, exc)
+            reply = page_for(exchange, exchange.error)
+        trip.reply(reply)
+        return True
+
+
+class Trip:
+    """One exchange and its answer. To the client's connection it is what that serves (`server.stream.Served`); to a
+    target's, the request (`upstream.sink.Sent`) and the sink of its answer.
+
+    _link: the connection that the answer is to come by; None before and after.
+    """
+
+    __slots__ = (
+        "_body", "_chunked", "_exchange", "_gateway", "_lines", "_link", "_pending", "_protocol", "_request", "_share", "_started",
+        "_target", "_transform", "bucket", "deadline", "keep_alive", "method", "pipeline", "timeouts",
+    )  # fmt: skip
+
+    closes: Final = False  # a request that says so does not come by this lane
+    length: Final = 0  # the body is sent with the head
+    upgrade: Final = False
+
+    def __init__(
+        self, gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, body: bytes, exchange: Exchange
+    ) -> None:
+        self._gateway = gateway
+        self._protocol = protocol
+        self._body = body
+        self._exchange = exchange
+        self._request = head
+        self.keep_alive = True
+        self.pipeline = gateway.snapshot.fallback
+        self._started = False
+        self._link: Connection | None = None
+
+    # ------------------------------------------------------------ an answer of our own
+
+    def reply(self, reply: Reply) -> None:
+        exchange = self._exchange
+        if reply.error is not None and not reply.body:
+            reply = page_for(exchange, reply.error)
+        try:
+            response, body = made(exchange, reply, self.pipeline)
+            lines = answer_lines(response.status, response.headers)
+        except Exception as exc:  # of a policy over our own answer: it is not asked again
+            exchange.error = error = as_error(exchange, exc)
+            exchange.status = error.status
+            self._protocol.transport.write(refusal(error.status, error.detail))
+            self._protocol.answered(keep_alive=False)
+        else:
+            exchange.status = response.status
+            self._write_whole(lines, body)
+        self.pipeline.finish(exchange)
+
+    def ask_cache(self) -> None:
+        """What is not ready in memory needs a task."""
+        cycle = self._protocol.go_on_with_task(self._request, self._body)
+        cycle.start(self._gateway.go_on(self._exchange, cycle))
+
+    # ------------------------------------------------------------ to the target
+
+    def set_out(self, route: Route) -> None:
+        """To an idle connection of the picked target; without one, with a task that makes one. Raises a GatewayError."""
+        exchange = self._exchange
+        share = self._share = route.choose(exchange)
+        upstream = share.upstream
+        exchange.upstream_name = upstream.name
+        target = upstream.pick(exchange, ())
+        if target is None:
+            raise NoTarget(f"upstream {upstream.name} has no target")
+        data = self._made(route, share, target)
+        link = cast("Connection | None", target.take(exchange))  # local apps are no business of this lane
+        if link is None:
+            self._go_on(first=target)
+            return
+        exchange.target = self._target = target
+        exchange.attempts = 1
+        exchange.reused = True
+        exchange.bytes_in = len(self._body)
+        self._transform: BodyTransform | None = None
+        self._pending = b""
+        self._chunked = False
+        self._link = link
+        self.method = exchange.method
+        self.timeouts = share.timeouts
+        if share.timeouts.total is not None:
+            self.bucket = NEVER
+            self._gateway.deadlines.watch(self, exchange.started_at + share.timeouts.total)
+        upstream.began(exchange, target)
+        link.send_made(data, self, self)
+
+    def _made(self, route: Route, share: Share, target: AnyTarget) -> bytes:
+        """The request as it is sent: what `outgoing` and `serialize_head` say, put together from ready pieces where no
+        policy edits the fields."""
+        exchange, body = self._exchange, self._body
+        exchange.host_sent = host_for(exchange, target, route.header_upstream(share))
+        fields = self._gateway.snapshot.request_fields
+        length = len(body)
+        framed = bool(length) or exchange.method in BODY_METHODS
+        block = None if route.pipeline.prepares else fields.block(exchange)
+        if block is not None:
+            return b"".join(
+                (
+                    exchange.method, b" ", route.target(exchange), b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block,
+                    b"content-length: %d\r\n\r\n" % length if framed else b"\r\n", body,
+                )
+            )  # fmt: skip
+        headers = fields.of(exchange)
+        route.pipeline.prepare(exchange, headers)
+        headers.insert(0, (b"host", exchange.host_sent))
+        if framed:
+            headers.append(framing(length))
+        return serialize_head(Outgoing(exchange.method, route.target(exchange), headers, length, share.timeouts)) + body
+
+    def _go_on(self, first: AnyTarget, failure: TargetError | None = None) -> None:
+        """On the ASGI road, with this target or after this failure of its."""
+        self._exchange.bytes_in = 0
+        cycle = self._protocol.go_on_with_task(self._request, self._body)
+        cycle.keep_alive = self.keep_alive
+        cycle.start(self._gateway.go_on(self._exchange, cycle, self._share, first, failure))
+
+    # ------------------------------------------------------------ its answer
+
+    def interim(self, status: int, headers: Headers) -> None:
+        self._protocol.transport.write(interim_lines(status, end_to_end(headers)))
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        response = self._response(head)
+        if response is None:
+            return
+        if response.transform is not None:
+            body = response.transform.feed(body) + response.transform.finish()
+        self._over(None)
+        self._write_whole(self._lines, body)
+        self.pipeline.finish(self._exchange)
+
+    def _response(self, head: AnswerHead) -> ResponseHead | None:
+        """The answer's head as the client gets it, written down in `_lines`; None where a policy of ours failed over it."""
+        exchange = self._exchange
+        exchange.first_byte_at = self._gateway.deadlines.now()
+        response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
+        try:
+            self.pipeline.amend(exchange, response)
+            assert head.forwarded is not None  # by `response_headers`
+            self._lines = passed_on(head, head.forwarded, response.status, response.headers)
+        except Exception as exc:
+            if self._link is not None:
+                self._link.abandon(self)
+            self._over(None)
+            exchange.error = as_error(exchange, exc)
+            self.reply(page_for(exchange, exchange.error))
+            return None
+        exchange.status = response.status
+        return response
+
+    def _write_whole(self, lines: bytes, body: bytes) -> None:
+        exchange, protocol = self._exchange, self._protocol
+        length = b""
+        if exchange.method == b"HEAD" or exchange.status in BODILESS:
+            body = b""
+        elif lines.find(CONTENT_LENGTH) < 0:
+            length = b"content-length: %d\r\n" % len(body)
+        exchange.bytes_out += len(body)
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        protocol.transport.write(b"".join((lines, protocol.shared.stamps.beside(lines), length, end, body)))
+        protocol.answered(keep_alive=self.keep_alive)
+
+    # ------------------------------------------------------------ piece by piece
+
+    def head(self, head: AnswerHead) -> None:
+        response = self._response(head)
+        if response is None:
+            return
+        protocol = self._protocol
+        self._started = True
+        self._transform = response.transform
+        lines = self._lines
+        self._chunked = lines.find(CONTENT_LENGTH) < 0
+        coding = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._pending = b"".join((lines, protocol.shared.stamps.beside(lines), coding, end))
+        protocol.loop.call_soon(self._send_pending)
+        if is_event_stream(response):
+            assert self._link is not None
+            self._link.allow_silence(self.timeouts.stream_idle)
+
+    def _send_pending(self) -> None:
+        """The body has not come at once: the head goes alone."""
+        if self._pending:
+            data, self._pending = self._pending, b""
+            self._protocol.transport.write(data)
+
+    def data(self, data: bytes) -> None:
+        self._write(data if self._transform is None else self._transform.feed(data))
+        if self._protocol.write_paused and self._link is not None:
+            self._link.pause_reading()
+
+    def end(self, trailers: Headers) -> None:
+        """The target's trailers end here: a client that takes any does not come by this lane."""
+        self._over(None)
+        self._write(b"" if self._transform is None else self._transform.finish(), last=True)
+        self.pipeline.finish(self._exchange)
+        self._protocol.answered(keep_alive=self.keep_alive)
+
+    def _write(self, data: bytes, *, last: bool = False) -> None:
+        self._exchange.bytes_out += len(data)
+        if self._chunked:
+            data = chunk(data) + LAST_CHUNK if last else chunk(data)
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        if data:
+            self._protocol.transport.write(data)
+
+    def writable(self) -> None:
+        """The client takes more. (Or the target does, of a request that it was sent whole.)"""
+        if self._link is not None and not self._protocol.write_paused:
+            self._link.resume_reading()
+
+    def switched(self, head: AnswerHead, rest: bytes) -> None:
+        raise AssertionError("no upgrade was asked for")
+
+    # ------------------------------------------------------------ what goes wrong
+
+    def failed(self, error: GatewayError) -> None:
+        self._over(error)
+        exchange = self._exchange
+        if not self._started and isinstance(error, TargetError):
+            self._go_on(self._target, error)
+            return
+        exchange.error = error
+        if not self._started:
+            self.reply(page_for(exchange, error))
+            return
+        log.warning(
+            "answer broken off", extra={"request_id": exchange.request_id.decode("latin-1"), "reason": str(error)}
+        )
+        self._send_pending()
+        self._protocol.break_off(shown=True)
+        self.pipeline.finish(exchange)
+
+    def disconnect(self) -> None:
+        """The client has gone: the target learns it at once."""
+        link = self._link
+        if link is None:
+            return
+        link.abandon(self)
+        error = self._exchange.error = ClientGone("before its answer was whole")
+        self._exchange.status = self._exchange.status or error.status
+        self._over(error)
+        self.pipeline.finish(self._exchange)
+
+    def expired(self, now: float) -> None:
+        link = self._link
+        if link is not None:
+            link.abandon(self)
+            self.failed(TotalTimeout(f"over {self.timeouts.total:g} s"))
+
+    def _over(self, error: GatewayError | None) -> None:
+        """The target's part is."""
+        self._link = None
+        if self.timeouts.total is not None:
+            self.deadline = NEVER
+        self._share.upstream.ended(self._exchange, self._target, error)

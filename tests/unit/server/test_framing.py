@@ -1,0 +1,56 @@
+"""Heads of answers as bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.outgoing import response_headers
+from gateway.rfc.message import read_answer_head
+from gateway.server.framing import Stamps, answer_lines, chunk, passed_on
+
+NAMES = st.sampled_from([b"a", b"b", b"date", b"content-length-not", b"set-cookie"])
+VALUES = st.sampled_from([b"", b"1", b"two words", b"\xff"])
+HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
+
+
+@given(HEADERS, HEADERS, st.sampled_from(["keep", "drop the first", "change the first"]), st.sampled_from([200, 404]))
+def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(received, added, change, status):
+    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in received)]
+    head = read_answer_head(b"\r\n".join(lines), b"GET")
+    for _ in range(2):  # the second time from what was kept
+        headers = response_headers(head)
+        forwarded = head.forwarded
+        assert forwarded is not None
+        if change == "drop the first":
+            del headers[0]
+        elif change == "change the first":
+            headers[0] = (headers[0][0], b"other")
+        headers += added
+        assert passed_on(head, forwarded, status, headers) == answer_lines(status, headers)
+
+
+@pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"])
+def test_a_line_break_that_a_policy_lets_in_never_leaves(value):
+    head = read_answer_head(b"HTTP/1.1 200 OK\r\na: b", b"GET")
+    headers = response_headers(head)
+    forwarded = head.forwarded
+    assert forwarded is not None
+    with pytest.raises(RuntimeError):
+        answer_lines(200, [(b"x", value)])
+    with pytest.raises(RuntimeError):
+        passed_on(head, forwarded, 200, [*headers, (b"x", value)])
+
+
+def test_the_server_adds_what_the_answer_does_not_say():
+    stamps = Stamps([(b"date", b"today"), (b"server", b"us")])
+    assert stamps.beside(b"HTTP/1.1 200 OK\r\na: b\r\n") == b"date: today\r\nserver: us\r\n"
+    assert stamps.beside(b"HTTP/1.1 200 OK\r\ndate: then\r\n") == b"server: us\r\n"
+    assert stamps.beside(b"HTTP/1.1 200 OK\r\nserver: them\r\ndate: then\r\n") == b""
+    assert stamps.beside(b"HTTP/1.1 200 OK\r\nx-date: then\r\n") == b"date: today\r\nserver: us\r\n"
+
+
+def test_no_data_makes_no_chunk():
+    assert chunk(b"") == b""
+    assert chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
