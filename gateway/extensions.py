@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 BALANCERS: Final = "gateway.balancers"  # the group of the entry points that make balancers
+DISCOVERIES: Final = "gateway.discoveries"  # and of those that make discoveries
 _PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 

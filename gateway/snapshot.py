@@ -6,6 +6,7 @@ the order of the phases (and its reverse for `amend`).
 
 from __future__ import annotations
 
+import functools
 import os
 from functools import partial
 from time import time
@@ -38,6 +39,9 @@ from gateway.router import Match, PathPattern, Rejected, Router, compile_path, q
 from gateway.server.settings import ServerSettings
 from gateway.upkeep import health_of
 from gateway.upstream.address import Address
+from gateway.upstream.discovery import DISCOVERIES
+from gateway.upstream.discovery.found import Spec
+from gateway.upstream.discovery.keeper import Keeper
 from gateway.upstream.local import LocalApp, LocalTarget
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.tls import client_context
@@ -45,7 +49,7 @@ from gateway.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway import config as c
     from gateway.balance.affinity import Preference
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from gateway.upstream.upstream import AnyTarget
 
 SCHEMES: Final = (b"http", b"https")
+LOCAL: Final = "asgi://"
 HEALTH: Final = "healthz"
 READY: Final = "readyz"
 
@@ -277,34 +282,24 @@ class _Builder:
         """With the targets that are there already, where it has changed."""
         before: Upstream | None = self.draft.before(("upstream", name))
         live = {target.address.url: target for target in before.targets} if before is not None else {}
-        limits = TargetLimits(
-            options.max_connections, options.max_pending, options.keepalive.connections, options.keepalive.timeout
-        )
-        tls = options.tls
-        context = None
-        if options.is_https:
-            made_from = (tls, _stamps(tls))
-            context = self.draft.keep(("client tls", name), made_from, lambda: _client_tls(tls))
-        targets: list[AnyTarget] = []
-        for target in options.targets:
-            address = Address(target.url, None if tls is None else tls.server_name)
-            fresh: AnyTarget
-            if address.app is not None:
-                fresh = LocalTarget(
-                    address, self._local_app(address.app), target.weight, target.priority, backup=target.backup
-                )
-            else:
-                secure = context if address.scheme == "https" else None
-                fresh = Target(
-                    address, self.deadlines, weight=target.weight, priority=target.priority, backup=target.backup,
-                    limits=limits, tls=secure,
-                )  # fmt: skip
-            targets.append(self._lasting_target(live.get(target.url), fresh))
+        make = self._target_maker(name, options)
+        discover = options.discover
+        if discover is None:
+            specs = [Spec(target.url, target.weight, target.priority, target.backup) for target in options.targets]
+        else:
+            source = f"{discover.kind} {discover.name}"
+            keeper = before.keeper if before is not None else None
+            specs = list(keeper.specs) if keeper is not None and keeper.source == source else []
+        targets = [self._lasting_target(live.get(spec.url), make(spec)) for spec in specs]
         host_header = self.config.host_header_for(options).encode()
         upstream = Upstream(
             name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
             health=health_of(options, self.deadlines),
-        )
+        )  # fmt: skip
+        if discover is not None:
+            upstream.keeper = Keeper(
+                upstream, DISCOVERIES[discover.kind](discover), make, refresh=discover.longest, source=source, specs=specs
+            )
         self.draft.on_accept(upstream.take_over)
         return upstream
 
@@ -313,6 +308,29 @@ class _Builder:
             return fresh
         self.draft.on_accept(partial(live.become, fresh))
         return live
+
+    def _target_maker(self, name: str, options: c.UpstreamOptions) -> Callable[[Spec], AnyTarget]:
+        """Makes the targets of an upstream, now and whenever others are discovered."""
+        limits = TargetLimits(
+            options.max_connections, options.max_pending, options.keepalive.connections, options.keepalive.timeout
+        )
+        tls = options.tls
+        secure = functools.cache(partial(_client_tls, tls))
+        if options.is_https:
+            context = self.draft.keep(("client tls", name), (tls, _stamps(tls)), secure)
+            secure = functools.cache(lambda: context)
+
+        def make(spec: Spec) -> AnyTarget:
+            address = Address(spec.url, None if tls is None else tls.server_name, spec.known_as)
+            if address.app is not None:
+                local = self._local_app(address.app)
+                return LocalTarget(address, local, spec.weight, spec.priority, backup=spec.backup)
+            return Target(
+                address, self.deadlines, weight=spec.weight, priority=spec.priority, backup=spec.backup,
+                limits=limits, tls=secure() if address.scheme == "https" else None,
+            )  # fmt: skip
+
+        return make
 
     def _local_app(self, name: str) -> LocalApp:
         """Upstreams that name the same app share it."""

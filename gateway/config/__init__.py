@@ -7,6 +7,7 @@ from gateway.config.access import Access
 from gateway.config.addresses import Listen, split_listen
 from gateway.config.balance import StickyOptions
 from gateway.config.caching import CacheOptions, QueryOptions, RouteCacheOptions
+from gateway.config.discover import Discover
 from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import ConfigError, Fault
 from gateway.config.health import HealthCheckOptions, PassiveOptions, statuses
@@ -19,7 +20,8 @@ from gateway.config.routes import RedirectOptions, RespondOptions, RouteOptions,
 from gateway.config.schema import json_schema
 from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
 from gateway.config.source import Source
-from gateway.config.upstreams import Keepalive, TargetOptions, UpstreamOptions, UpstreamTls
+from gateway.config.targets import TargetOptions, TargetsFile, read_targets
+from gateway.config.upstreams import Keepalive, UpstreamOptions, UpstreamTls
 
 __all__ = [
     "Access",
@@ -31,6 +33,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Defaults",
+    "Discover",
     "Fault",
     "HeaderEdits",
     "HealthCheckOptions",
@@ -53,6 +56,7 @@ __all__ = [
     "Source",
     "StickyOptions",
     "TargetOptions",
+    "TargetsFile",
     "Timeouts",
     "UpstreamOptions",
     "UpstreamTls",
@@ -62,6 +66,7 @@ __all__ = [
     "lint",
     "load",
     "parse",
+    "read_targets",
     "split_listen",
     "statuses",
 ]

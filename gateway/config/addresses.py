@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -108,6 +108,22 @@ def _socket_path(text: str) -> str:
     return path
 
 
+def nameserver(text: str) -> str:
+    """As "address:port", IPv6 in brackets. ValueError where it is none."""
+    host, port = text, 53
+    if text.startswith("[") or text.count(":") == 1:
+        try:
+            parts = urlsplit(f"//{text}")
+            host, port = parts.hostname or "", parts.port or 53
+        except ValueError:
+            host = ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise Wrong(f'"{text}" is not the address of a name server', 'write "10.0.0.2" or "127.0.0.1:5353"') from None
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
 def is_url(text: str) -> bool:
     """True where `upstream` gives a target itself and not the name of an upstream."""
     return "://" in text or text.startswith("unix:")
@@ -130,3 +146,4 @@ def upstream_reference(text: str) -> str:
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 TargetUrl = Annotated[str, AfterValidator(target_url)]
 UpstreamReference = Annotated[str, AfterValidator(upstream_reference)]
+Nameserver = Annotated[str, AfterValidator(nameserver)]

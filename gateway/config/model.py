@@ -17,8 +17,9 @@ from gateway.config.options import Options, read
 from gateway.config.routes import RouteOptions
 from gateway.config.server import Server
 from gateway.config.source import Source
+from gateway.config.targets import TargetOptions
 from gateway.config.texts import PRESERVE, UPSTREAM, Label
-from gateway.config.upstreams import TargetOptions, UpstreamOptions
+from gateway.config.upstreams import UpstreamOptions
 from gateway.config.words import hint_for_name
 
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import ConfigDict, Field
 
 from gateway.balance import BALANCERS
-from gateway.config.addresses import TargetUrl
 from gateway.config.balance import BalancerName, HashOn, StickyOptions
+from gateway.config.discover import Discover, is_by_dns
 from gateway.config.faults import Wrong
 from gateway.config.health import HealthCheckOptions, PassiveOptions, PassiveSwitch
 from gateway.config.inherited import Timeouts
 from gateway.config.options import Options, Switch, Whole, read, switched, whole
+from gateway.config.targets import Targets, listed, missing_targets, repeated, urls_of
 from gateway.config.texts import ExistingFile, HostValue
 from gateway.config.units import Percent, PositiveDuration
 
 _ASGI = "asgi://"
 _HTTPS = "https://"
-
-
-class TargetOptions(Options):
-    """One address that requests are forwarded to."""
-
-    url: TargetUrl = Field(description="http://host:port, https://host, unix:/path or asgi://module:app")
-    weight: Whole = Field(default=1, ge=1, le=1000, description="Its part of the requests, beside those of the others")
-    priority: Whole = Field(
-        default=0, ge=0, le=100, description="Only targets of the lowest number that has a ready one are used"
-    )
-    backup: Switch = Field(default=False, description="Used only while no target without this word is ready")
 
 
 class UpstreamTls(Options):
@@ -62,14 +52,11 @@ class Keepalive(Options):
     timeout: PositiveDuration = Field(default=60.0, description="How long; less than the target keeps them itself")
 
 
-def _target(value: object) -> object:
-    return {"url": value} if isinstance(value, str) else value
-
-
 class UpstreamOptions(Options):
-    targets: list[Annotated[TargetOptions, BeforeValidator(_target, json_schema_input_type=TargetOptions | str)]] = (
-        Field(min_length=1, description="Tables with url and weight, or the URLs alone")
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["targets"]}, {"required": ["discover"]}]})
+
+    targets: Targets = Field(default=[], description="Tables with url and weight, or the URLs alone")
+    discover: Discover | None = Field(default=None, description="Where targets are found, in place of a list")
     balance: BalancerName = Field(default="round_robin", description="Which target is next")
     balance_options: dict[str, Any] = Field(default={}, description="For a balancer of another package")
     hash_on: HashOn = Field(
@@ -99,12 +86,13 @@ class UpstreamOptions(Options):
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Iterator[Wrong]:
-        targets = given.get("targets")
-        items = targets if isinstance(targets, list | tuple) else []
-        urls = [item if isinstance(item, str) else read(item, "url") for item in items]
-        for index, url in enumerate(urls):
-            if url is not None and url in urls[:index]:
-                yield Wrong(f'"{url}" is there twice', "give it a weight instead", ("targets", index))
+        discover = given.get("discover")
+        if discover is None:
+            yield from missing_targets(given, cls.meant(given))
+        elif given.get("targets") is not None:
+            yield Wrong("excludes targets", "leave one of them out", ("discover",))
+        urls = urls_of(given.get("targets"))
+        yield from repeated(urls)
         known = [url for url in urls if isinstance(url, str)]
         local = [url.startswith(_ASGI) for url in known]
         if any(local) and not all(local):
@@ -118,14 +106,19 @@ class UpstreamOptions(Options):
             yield Wrong("has no effect where no target is taken out", "add health_check or passive", ("slow_start",))
         if given.get("tls") is not None and known and not any(url.startswith(_HTTPS) for url in known):
             yield Wrong("has no effect without an https:// target", 'write "https://..." in targets', ("tls",))
-        yield from _balance_faults(given, items)
+        if given.get("tls") is not None and is_by_dns(discover) and read(discover, "scheme") != "https":
+            yield Wrong("has no effect without https", 'write scheme = "https" in discover', ("tls",))
+        yield from _balance_faults(given)
 
     @property
     def is_https(self) -> bool:
+        """What is found in a file or by others is taken for it where `tls` is given."""
+        if self.discover is not None:
+            return self.discover.scheme == "https" or self.tls is not None
         return any(target.url.startswith(_HTTPS) for target in self.targets)
 
 
-def _balance_faults(given: Mapping[str, Any], targets: Sequence[Any]) -> Iterator[Wrong]:
+def _balance_faults(given: Mapping[str, Any]) -> Iterator[Wrong]:
     """Keys that this balancer does not look at. One of another package may look at all but the slack."""
     balance = given.get("balance", "round_robin")
     if given.get("hash_slack") is not None and balance != "hash":
@@ -137,6 +130,6 @@ def _balance_faults(given: Mapping[str, Any], targets: Sequence[Any]) -> Iterato
     if given.get("balance_options"):
         yield Wrong(f'has no effect with balance = "{balance}"', "it is for balancers of others", ("balance_options",))
     if balance == "first":
-        for index, target in enumerate(targets):
+        for index, target in enumerate(listed(given.get("targets"))):
             if whole(read(target, "weight")) not in (None, 1):
                 yield Wrong('has no effect with balance = "first"', "leave it out", ("targets", index, "weight"))

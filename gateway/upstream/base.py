@@ -49,6 +49,11 @@ class TargetBase:
         self.reason = ""
         self.users = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Somebody uses it."""
+        return self.in_flight > 0
+
     def become(self, other: TargetBase) -> None:
         """Take the settings of another one for the same address, and keep counters, verdicts and connections."""
         self.address = other.address  # with another name in SNI, for example

@@ -143,6 +143,11 @@ class Target(TargetBase):
         if self._idle:
             self._deadlines.watch(self, max(self._idle[0].idle_since + self.limits.idle_timeout, now + SWEEP))
 
+    @property
+    def is_busy(self) -> bool:
+        """Somebody uses it, or one of its connections is not closed yet."""
+        return self.in_flight > 0 or self.open > 0
+
     def become(self, other: TargetBase) -> None:
         super().become(other)
         assert isinstance(other, Target)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.balance import Balancer
     from gateway.balance.affinity import Affinity, Preference
     from gateway.exchange import Exchange
+    from gateway.upstream.discovery.keeper import Keeper
     from gateway.upstream.health import Health
     from gateway.upstream.local import LocalTarget
     from gateway.upstream.target import Target
@@ -44,7 +45,7 @@ class Upstream:
 
     __slots__ = (
         "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "_started", "_suspect", "all_out", "balancer", "health",
-        "host_header", "is_local", "name", "targets",
+        "host_header", "is_local", "keeper", "name", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class Upstream:
         says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`."""
         self.name = name
         self.host_header = host_header
+        self.keeper: Keeper | None = None  # where the targets are discovered: it gives them, by `set_targets`
         self.is_local = any(target.address.app for target in targets)
         self._balance = balance
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
@@ -85,6 +87,7 @@ class Upstream:
             for target in [old for old in self.targets if old not in targets]:
                 target.users -= 1
         self.targets = tuple(targets)
+        self._clients = {target: client for target, client in self._clients.items() if target in self.targets}
         if self.health is not None and self.health.running:
             self.health.follow(self, self.targets)
         self.refresh()
@@ -165,6 +168,8 @@ class Upstream:
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
+        if self.keeper is not None:
+            await self.keeper.start()
 
     def take_over(self) -> None:
         """Be the one that counts from now on: its targets have their settings, and it judges them."""
@@ -172,9 +177,13 @@ class Upstream:
             self.health.start(self, self.targets)
         self.refresh()
         self._take_in(self._ready)
+        if self.keeper is not None:
+            self.keeper.begin()
 
     def retire(self) -> None:
         """Another one takes its place: what is under way goes on, and targets that the other has not prepare to end."""
+        if self.keeper is not None:
+            self.keeper.retire()
         if self.health is not None:
             self.health.leave()
         for target in self._own():
@@ -183,10 +192,12 @@ class Upstream:
     @property
     def busy(self) -> bool:
         """Exchanges are under way on targets that no other upstream has."""
-        return any(target.in_flight for target in self._own())
+        return any(target.in_flight for target in self._own()) or (self.keeper is not None and self.keeper.busy)
 
     async def stop(self) -> None:
         """Stop the targets that no other upstream has, busy or not."""
+        if self.keeper is not None:
+            await self.keeper.stop()
         if self.health is not None:
             await self.health.stop()
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))

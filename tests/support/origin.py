@@ -97,6 +97,7 @@ class Origin:
         self.script = list(script)
         self.requests: list[Received] = []
         self.connections = 0
+        self.host = "127.0.0.1"
         self.port = 0
         self.scheme = "http"
         self._events: dict[str, threading.Event] = {}
@@ -104,7 +105,7 @@ class Origin:
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def event(self, name: str) -> threading.Event:
         event = self._events.setdefault(name, threading.Event())
@@ -142,13 +143,15 @@ class Origin:
 
 
 @contextmanager
-def origin(*script: Step, tls: ssl.SSLContext | None = None, path: str | None = None) -> Iterator[Origin]:
-    """path: of a Unix socket to listen on instead of a port."""
+def origin(
+    *script: Step, tls: ssl.SSLContext | None = None, path: str | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Origin]:
+    """path: of a Unix socket to listen on instead of a port. port: 0 for any that is free."""
     server = Origin(script or (respond(200, b"ok"),))
     server.scheme = "http" if tls is None else "https"
     if path is None:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        server.port = listener.getsockname()[1]
+        listener = socket.create_server((host, port), backlog=512)
+        server.host, server.port = listener.getsockname()
     else:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)

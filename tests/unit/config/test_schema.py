@@ -36,6 +36,7 @@ TABLES: Mapping[str, type[Options]] = {
     "access": c.Access,
     "`[upstreams.NAME]`": c.UpstreamOptions,
     "targets": c.TargetOptions,
+    "discover": c.Discover,
     "sticky": c.StickyOptions,
     "upstream tls": c.UpstreamTls,
     "keepalive": c.Keepalive,
