@@ -33,6 +33,15 @@ class RequestBody:
         if length > limit:
             raise BodyTooLarge(f"Content-Length {length} over {limit}")
 
+    @classmethod
+    def of(cls, data: bytes, exchange: Exchange) -> RequestBody:
+        """A body that is there already, of at most REPLAY_LIMIT bytes."""
+        body = cls(_no_more, len(data), len(data), exchange)
+        body.complete = True
+        if data:
+            body._kept.append(data)
+        return body
+
     async def read(self) -> bytes:
         """The next bytes, empty at the end. Raises ClientGone where the client left before that."""
         if self._at < len(self._kept):
@@ -58,6 +67,10 @@ class RequestBody:
         """Start again for another attempt; only while `replayable`."""
         self._at = 0
 
+    def kept(self) -> bytes:
+        """All that was read until now; only while `replayable`."""
+        return b"".join(self._kept)
+
     def _keep(self, data: bytes) -> None:
         exchange = self._exchange
         exchange.bytes_in += len(data)
@@ -70,3 +83,7 @@ class RequestBody:
             self.replayable = False
             self._kept.clear()
             self._at = 0
+
+
+async def _no_more() -> dict[str, Any]:
+    return {"type": "http.disconnect"}

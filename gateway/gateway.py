@@ -212,10 +212,13 @@ def depart(
     headers = snapshot.request_fields.of(exchange)
     route.pipeline.prepare(exchange, headers)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
-    return Departure(
+    departure = Departure(
         share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
         expects_continue=expects,
     )  # fmt: skip
+    if route.mirror is not None:
+        route.mirror.departs(exchange, departure)
+    return departure
 
 
 def as_error(exchange: Exchange, exc: Exception) -> GatewayError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.balance.affinity import Preference
     from gateway.cache.serve import RouteCache
     from gateway.exchange import Exchange
+    from gateway.mirror import Mirror
     from gateway.pipeline import Pipeline
     from gateway.rewrite import PathRewrite
     from gateway.router import Match
@@ -37,11 +38,12 @@ class Share:
 class Route:
     """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
     max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns. cache: None
-    where nothing is stored. needs_task: it can not be served from a callback."""
+    where nothing is stored. mirror: where a part of its requests goes as well. needs_task: it can not be served from a
+    callback."""
 
     __slots__ = (
-        "_preference", "_split", "cache", "host_header", "match", "max_body", "name", "needs_task", "pipeline", "rewrite",
-        "shares",
+        "_preference", "_split", "cache", "host_header", "match", "max_body", "mirror", "name", "needs_task", "pipeline",
+        "rewrite", "shares",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +58,7 @@ class Route:
         max_body: int = 0,
         preference: Preference[Share] | None = None,
         cache: RouteCache | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         self.name = name
         self.match = match
@@ -65,7 +68,8 @@ class Route:
         self.host_header = host_header
         self.max_body = max_body
         self.cache = cache
-        self.needs_task = pipeline.awaits or self.is_local
+        self.mirror = mirror
+        self.needs_task = pipeline.awaits or self.is_local or mirror is not None
         self._preference = preference
         self._split: Balancer[Share] | None = None
         if len(self.shares) > 1:

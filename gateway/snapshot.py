@@ -19,6 +19,7 @@ from gateway.cache.memory import MemoryStore
 from gateway.cache.note import CacheNote
 from gateway.cache.tasks import Tasks
 from gateway.errors import MethodNotAllowed, NoRoute
+from gateway.mirror import Mirror
 from gateway.observe.access_log import AccessLog
 from gateway.observe.counters import Counters
 from gateway.observe.request_id import RequestIds
@@ -221,6 +222,8 @@ class _Builder:
             policies.append(sticky)
         if self.caching is not None and config.cache_for(options) is not None:
             policies.append(self.caching.note)  # before the route's own response fields, which may take it away
+        if (mirror := self._mirror(options)) is not None:
+            policies.append(mirror)
         if options.redirect is not None:
             policies.append(Redirect(options.redirect.to, options.redirect.status))
         elif options.respond is not None:
@@ -269,7 +272,21 @@ class _Builder:
             max_body=config.max_body_for(options),
             preference=split,
             cache=None if caches is None or self.caching is None else self.caching.add(options.name, caches, compression),
+            mirror=self._mirror(options),
         )
+
+    def _mirror(self, options: c.RouteOptions) -> Mirror | None:
+        mirrored = options.mirror
+        if mirrored is None:
+            return None
+        upstream = self.upstreams[mirrored.upstream]
+        timeouts = self.config.timeouts_of(self.upstream_options[mirrored.upstream])
+
+        def make() -> Mirror:
+            share, total, most = mirrored.percent / 100, mirrored.timeout, mirrored.max_in_flight
+            return Mirror(options.name, upstream, timeouts, share=share, total=total, most=most)
+
+        return self.draft.keep(("mirror", options.name), (mirrored, upstream, timeouts), make)
 
     # ------------------------------------------------------------ upstreams
 

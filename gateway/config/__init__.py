@@ -16,7 +16,7 @@ from gateway.config.lint import lint
 from gateway.config.model import Config, inline_upstream
 from gateway.config.observe import AccessLogOptions, AdminOptions
 from gateway.config.reading import build, load, parse
-from gateway.config.routes import RedirectOptions, RespondOptions, RouteOptions, Share
+from gateway.config.routes import MirrorOptions, RedirectOptions, RespondOptions, RouteOptions, Share
 from gateway.config.schema import json_schema
 from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
 from gateway.config.source import Source
@@ -40,6 +40,7 @@ __all__ = [
     "Hsts",
     "Keepalive",
     "Listen",
+    "MirrorOptions",
     "PassiveOptions",
     "QueryOptions",
     "RedirectOptions",

@@ -26,7 +26,7 @@ def lint(config: Config) -> list[Fault]:
 
 
 def _unused_upstreams(config: Config) -> list[Fault]:
-    used = {share.upstream for route in config.routes for share in route.shares}
+    used = {name for route in config.routes for name in route.upstreams}
     return [
         config.source.fault(("upstreams", name), "no route uses this upstream")
         for name in config.upstreams

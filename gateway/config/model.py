@@ -64,6 +64,7 @@ class Config(Options):
                 yield Wrong(f'"{name}" is the name of an earlier route', "names are unique", ("routes", index, "name"))
             seen.add(name)
             yield from _undeclared(read(route, "upstream"), names, ("routes", index, "upstream"))
+            yield from _undeclared(read(read(route, "mirror"), "upstream"), names, ("routes", index, "mirror", "upstream"))
             shares = read(route, "split")
             for number, share in enumerate(shares if isinstance(shares, list | tuple) else []):
                 yield from _undeclared(read(share, "upstream"), names, ("routes", index, "split", number, "upstream"))
@@ -84,14 +85,18 @@ class Config(Options):
         """Those declared, then the URLs that routes give themselves, by URL."""
         found = dict(self.upstreams)
         for route in self.routes:
-            for share in route.shares:
-                if share.upstream not in found:
-                    found[share.upstream] = inline_upstream(share.upstream)
+            for name in route.upstreams:
+                if name not in found:
+                    found[name] = inline_upstream(name)
         return found
 
     def timeouts_for(self, route: RouteOptions, upstream: UpstreamOptions) -> Timeouts:
         """Route over upstream over defaults."""
-        return route.timeouts.over(upstream.timeouts.over(self.defaults.timeouts))
+        return route.timeouts.over(self.timeouts_of(upstream))
+
+    def timeouts_of(self, upstream: UpstreamOptions) -> Timeouts:
+        """Upstream over defaults."""
+        return upstream.timeouts.over(self.defaults.timeouts)
 
     def compression_for(self, route: RouteOptions) -> Compression | None:
         """None where responses are not compressed."""

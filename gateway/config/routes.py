@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gateway.config.access import Access
 from gateway.config.addresses import UpstreamReference
@@ -16,7 +16,7 @@ from gateway.config.caching import CacheSwitch, host_fault
 from gateway.config.edits import RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import KeyPath, Wrong
 from gateway.config.inherited import CompressionSwitch, HstsSwitch, Timeouts
-from gateway.config.options import Options, Whole, read, whole
+from gateway.config.options import FromEnvironment, Options, Whole, described, read, whole
 from gateway.config.texts import (
     Condition,
     HeaderName,
@@ -28,7 +28,7 @@ from gateway.config.texts import (
     PathText,
     Prefix,
 )
-from gateway.config.units import Size
+from gateway.config.units import PositiveDuration, Size
 from gateway.policies.respond import FixedAnswer, Redirect
 from gateway.policies.template import SOURCES, Template
 from gateway.router import PathPattern, compile_path
@@ -39,7 +39,7 @@ ACTIONS = ("upstream", "split", "redirect", "respond")
 _FORWARDING = ("upstream", "split")
 _PLACE = "write it in [upstreams.NAME], or leave it out"
 _ONLY_FORWARDED = (
-    "strip_prefix", "add_prefix", "rewrite", "request_headers", "timeouts", "host_header", "max_body", "cache",
+    "mirror", "strip_prefix", "add_prefix", "rewrite", "request_headers", "timeouts", "host_header", "max_body", "cache",
 )  # fmt: skip
 
 
@@ -48,6 +48,29 @@ class Share(Options):
 
     upstream: UpstreamReference = Field(description="The name of an upstream, or a URL")
     weight: Whole = Field(default=1, ge=1, le=1000, description="Its part, beside those of the others")
+
+
+def _percent(value: object) -> object:
+    if isinstance(value, FromEnvironment):
+        try:
+            return float(value)
+        except ValueError:
+            raise Wrong(f'"{value}" is not a number') from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = value.strip(" %") if isinstance(value, str) else ""
+        raise Wrong(f"a number is wanted, not {described(value)}", f"write {text}" if text.isdecimal() else "write for example 5")
+    return value
+
+
+class MirrorOptions(Options):
+    """A part of a route's requests goes to another upstream as well; what that answers is dropped."""
+
+    upstream: UpstreamReference = Field(description="The name of an upstream, or a URL")
+    percent: Annotated[float, BeforeValidator(_percent)] = Field(
+        default=100, gt=0, le=100, description="Of the requests of the route, chosen by chance"
+    )
+    timeout: PositiveDuration = Field(default=10.0, description="For a whole copy, to the end of its answer")
+    max_in_flight: Whole = Field(default=100, ge=1, description="Copies under way at a time; none is made above")
 
 
 class RedirectOptions(Options):
@@ -101,6 +124,7 @@ class RouteOptions(Options):
     sticky: StickyOptions | None = Field(
         default=None, description="A cookie by which clients keep their share of a split"
     )
+    mirror: MirrorOptions | None = Field(default=None, description="A part goes to another upstream as well")
     redirect: RedirectOptions | None = Field(default=None, description="Send the client elsewhere")
     respond: RespondOptions | None = Field(default=None, description="A fixed response")
 
@@ -134,6 +158,12 @@ class RouteOptions(Options):
     def shares(self) -> list[Share]:
         """Where requests are forwarded: of `upstream` or of `split`; empty where the route answers itself."""
         return [Share(upstream=self.upstream)] if self.upstream is not None else self.split
+
+    @property
+    def upstreams(self) -> list[str]:
+        """All that requests may be sent to, by name or URL."""
+        named = [share.upstream for share in self.shares]
+        return named if self.mirror is None else [*named, self.mirror.upstream]
 
 
 def _action_faults(stated: set[str]) -> Iterator[Wrong]:

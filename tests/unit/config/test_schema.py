@@ -44,6 +44,7 @@ TABLES: Mapping[str, type[Options]] = {
     "passive": c.PassiveOptions,
     "`[[routes]]`": c.RouteOptions,
     "split": c.Share,
+    "mirror": c.MirrorOptions,
     "redirect": c.RedirectOptions,
     "respond": c.RespondOptions,
     "`request_headers` and `response_headers`": c.HeaderEdits,
