@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         if self._read_paused:
             self.resume_reading()
-        if not self._request_done:
+        if not self._request_done or (self._outgoing.length and self.transport.get_write_buffer_size()):
             self.abort()  # a target that reads no more would keep what is still to be sent, and the connection, for ever
         elif self._ends:
             self.close()

@@ -32,6 +32,7 @@ log = logging.getLogger("gateway.local")
 
 BODY_HIGH_WATER: Final = 65536
 STARTUP_TIMEOUT: Final = 60.0
+STOP_TIMEOUT: Final = 10.0  # seconds for what requests still do, and again for the end of the lifespan
 
 
 def import_app(name: str) -> App:
@@ -49,6 +50,7 @@ class LocalApp:
         self.name = name
         self.app: App | None = None
         self.state: dict[str, Any] = {}
+        self.requests: set[asyncio.Task[None]] = set()  # some work on behind their answers
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[Message] = asyncio.Queue(maxsize=2)
         self._answer: asyncio.Future[str] | None = None
@@ -62,11 +64,12 @@ class LocalApp:
             if self._users == 1:
                 await self._start()
 
-    async def shutdown(self, timeout: float = 10.0) -> None:
+    async def shutdown(self) -> None:
         async with self._changing:
             self._users -= 1
             if not self._users:
-                await self._stop(timeout)
+                await self._end_requests()
+                await self._stop()
 
     async def _start(self) -> None:
         self.app = import_app(self.name)
@@ -75,11 +78,22 @@ class LocalApp:
         if failure:
             raise TargetError(f"asgi://{self.name}: start-up failed: {failure}")
 
-    async def _stop(self, timeout: float) -> None:
+    async def _end_requests(self) -> None:
+        """The app's lifespan is there as long as its requests are; they are not waited for without end."""
+        requests = list(self.requests)
+        if not requests:
+            return
+        _, left = await asyncio.wait(requests, timeout=STOP_TIMEOUT)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=STOP_TIMEOUT)
+
+    async def _stop(self) -> None:
         if self._task is None:
             return
         if not self._task.done():
-            await self._ask("lifespan.shutdown", timeout)
+            await self._ask("lifespan.shutdown", STOP_TIMEOUT)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
@@ -173,7 +187,10 @@ class LocalLink:
         self._outgoing = request
         self._sink = sink
         self._body_done = request.length == 0
-        self._task = asyncio.get_running_loop().create_task(self._run(local_scope(self._exchange, request, self._local)))
+        scope = local_scope(self._exchange, request, self._local)
+        self._task = task = asyncio.get_running_loop().create_task(self._run(scope))
+        self._local.requests.add(task)
+        task.add_done_callback(self._local.requests.discard)
 
     def send_body(self, data: bytes) -> None:
         self._body.append(data)

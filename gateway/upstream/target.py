@@ -170,8 +170,13 @@ class Target(TargetBase):
         """A target needs no start: connections are made when they are needed."""
 
     async def stop(self) -> None:
-        """Drop all connections, busy or not."""
+        """Drop all connections, busy or not, and make no more: neither for who waits, nor to repeat what is lost now."""
         self.deadline = NEVER
+        self.limits = TargetLimits(max_connections=0, max_pending=0, idle=0)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(ConnectionLimitReached(f"{self.name} stops"))
+        self._waiting.clear()
         for connection in list(self.connections):
             connection.stop()
 
@@ -195,6 +200,8 @@ class Target(TargetBase):
     def _abandon(self, waiter: asyncio.Future[Connection | None]) -> None:
         """Whoever waited has gone: what it was given meanwhile goes to the next."""
         if waiter.done() and not waiter.cancelled():
+            if waiter.exception() is not None:
+                return
             connection = waiter.result()
             if connection is not None:
                 self.release(connection)
@@ -226,6 +233,9 @@ class Target(TargetBase):
             raise connect_error(exc, self.name) from exc
         if not connection.is_open:
             raise ConnectionRefused(f"{self.name}: closed at once")
+        if not self.limits.max_connections:
+            connection.abort()
+            raise ConnectionLimitReached(f"{self.name} stops")
         self.connections.add(connection)
         return connection
 
