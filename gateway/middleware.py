@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
+from gateway.cache.middleware import CacheMiddleware
 from gateway.compress import Encoder
 from gateway.errors import Denied
 from gateway.exchange import Exchange, ResponseHead
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Headers
 
-__all__ = ["CompressionMiddleware", "IPAllowlistMiddleware"]
+__all__ = ["CacheMiddleware", "CompressionMiddleware", "IPAllowlistMiddleware"]
 
 _PATHSEND = "http.response.pathsend"
 _ZEROCOPYSEND = "http.response.zerocopysend"

@@ -71,3 +71,16 @@ def test_the_allowlist_lets_in_whom_it_names():
 def test_the_allowlist_keeps_others_out():
     with example("allowlist_alone", "--no-proxy-headers", ALLOW="192.0.2.0/24") as (_, port):
         assert get(port, "/", "X-Forwarded-For: 192.0.2.1").status == 403
+
+
+def test_the_cache_alone_answers_from_the_store_what_the_app_lets_it_keep():
+    with example("cache_alone") as (_, port):
+        first, second = get(port, "/reports/2026"), get(port, "/reports/2026")
+        assert first.body == second.body
+        assert first.get("cache-status") == b"gateway; fwd=uri-miss; stored"
+        assert (second.get("cache-status") or b"").startswith(b"gateway; hit; ttl=")
+        assert get(port, "/reports/2026?fresh").get("cache-status") == b"gateway; fwd=bypass"
+        assert json.loads(get(port, "/basket", "Cookie: session=a").body) == {"owner": "a"}
+        assert json.loads(get(port, "/basket", "Cookie: session=b").body) == {"owner": "b"}
+        assert [get(port, "/nothing").status for _ in range(2)] == [404, 404]
+        assert (get(port, "/nothing").get("cache-status") or b"").startswith(b"gateway; hit")

@@ -1,0 +1,290 @@
+"""The cache as plain ASGI middleware: the same decisions and stores as a route's, before an app of this process.
+
+There is no proxy here that writes the fields by which a target learns how it was asked; so those that a client may send
+itself (`X-Forwarded-Host`, `X-Original-URL` and their like) are part of the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import time
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from gateway.body import RequestBody
+from gateway.cache.key import HEADER, PARTS, Bypass, KeyRule
+from gateway.cache.memory import MemoryStore
+from gateway.cache.note import CacheNote
+from gateway.cache.rules import (
+    CACHEABLE_METHODS,
+    DEFAULT_MAX_OBJECT,
+    DEFAULT_STALE_IF_ERROR,
+    DEFAULT_TAGS_HEADER,
+    Rules,
+)
+from gateway.cache.serve import RouteCache
+from gateway.cache.tasks import Tasks
+from gateway.deadlines import Deadlines
+from gateway.deliver import Delivery
+from gateway.errors import BadResponse, ClientGone, GatewayError, IncompleteResponse, TargetError
+from gateway.exchange import Reply, ResponseHead
+from gateway.gone import ClientWatch
+from gateway.intake import body_length, read_scope
+from gateway.pipeline import Pipeline
+from gateway.rfc.forwarded import FORWARDING
+from gateway.rfc.headers import end_to_end
+from gateway.rfc.uri import match_path
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from gateway.cache.key import QueryRule
+    from gateway.cache.source import Edit, Observer, Taker, Tee
+    from gateway.cache.store import Store
+    from gateway.exchange import Exchange, Headers
+
+log = logging.getLogger("gateway.cache")
+
+DEFAULT_MEMORY: Final = 64 << 20  # bytes
+METHODS: Final = tuple(sorted(method.decode() for method in CACHEABLE_METHODS))
+NO_LIMIT: Final = 1 << 62  # of a request's body: the app has its own
+_WHO: Final = frozenset(
+    {b"client-ip", b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-forwarded-by", b"x-forwarded-for", b"x-real-ip"}
+)  # these name clients, by whom no shared response may differ
+_HOW: Final = tuple(sorted(HEADER + name.decode() for name in FORWARDING - _WHO))
+_WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers", "gateway.stream"})
+
+
+class AppFailed(TargetError):
+    """The app raised."""
+
+    status = 500
+    detail = "The application could not answer this request."
+
+
+class CacheMiddleware:
+    """Stores the app's responses as they allow it, and answers later requests with them (RFC 9111).
+
+    ttl, negative, stale_while_revalidate, stale_if_error: seconds, as `Rules` has them. key: `host`, `path`, `query`,
+    `header:NAME`, `cookie:NAME`. query: which parameters count. bypass: requests with one of these go past the cache:
+    `header:NAME`, `cookie:NAME`, `query:NAME`. memory, max_object: bytes. store: another one than the memory of this
+    process; who gives it starts and stops it.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        ttl: float = 0.0,
+        negative: Mapping[int, float] | None = None,
+        stale_while_revalidate: float = 0.0,
+        stale_if_error: float = DEFAULT_STALE_IF_ERROR,
+        key: Sequence[str] = PARTS,
+        query: QueryRule | None = None,
+        bypass: Iterable[str] = (),
+        methods: Iterable[str] = METHODS,
+        memory: int = DEFAULT_MEMORY,
+        max_object: int = DEFAULT_MAX_OBJECT,
+        tags_header: str = DEFAULT_TAGS_HEADER.decode(),
+        heed_requests: bool = True,
+        coalesce: bool = True,
+        store: Store | None = None,
+    ) -> None:
+        self.app = app
+        self.store: Store = MemoryStore(memory, time) if store is None else store
+        self._tasks = Tasks()
+        self._pipeline = Pipeline([CacheNote()])
+        self._watch: tuple[asyncio.AbstractEventLoop, Deadlines, ClientWatch] | None = None
+        rules = Rules(
+            ttl=ttl,
+            negative=negative or {},
+            stale_while_revalidate=stale_while_revalidate,
+            stale_if_error=stale_if_error,
+            max_object=max_object,
+            methods=frozenset(method.encode() for method in methods),
+            tags_header=tags_header.lower().encode(),
+            heed_requests=heed_requests,
+        )
+        passing = tuple(bypass)
+        self._cache = RouteCache(
+            KeyRule("app", [*key, *_HOW], query),
+            rules,
+            self.store,
+            self._tasks,
+            bypass=Bypass(passing) if passing else None,
+            collapses=coalesce,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                await self._tasks.stop()
+            await send(message)
+
+        await self.app(scope, receive, told)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadlines, watch = self._watching()
+        exchange = read_scope(dict(scope), None, deadlines.now())
+        exchange.host = exchange.header(b"host") or b""
+        exchange.match_path = match_path(exchange.path)
+        delivery = Delivery(exchange, send, self._pipeline, None, deadlines, watch, carries_trailers=False)
+        try:
+            reply = self._cache.ready(exchange, time())
+            if reply is not None:
+                await delivery.reply(reply)
+                return
+            reading = cast("Callable[[], Awaitable[dict[str, Any]]]", receive)
+            body = RequestBody(reading, body_length(exchange), NO_LIMIT, exchange)
+            await self._cache.serve(exchange, delivery, AppSource(self.app, scope, receive, send, exchange), body)
+        except ClientGone:
+            return
+        except GatewayError as error:
+            if delivery.started:
+                raise
+            await delivery.reply(Reply(error.status, [(b"content-type", b"text/plain")], error.detail.encode()))
+
+    def _watching(self) -> tuple[Deadlines, ClientWatch]:
+        """Of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._watch is None or self._watch[0] is not loop:
+            deadlines = Deadlines(loop)
+            self._watch = (loop, deadlines, ClientWatch(deadlines))
+        return self._watch[1:]
+
+
+class AppSource:
+    """The app as what answers: see `gateway.cache.source.Source`."""
+
+    __slots__ = ("_app", "_exchange", "_receive", "_scope", "_send")
+
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._exchange = exchange
+
+    async def fetch(self, exchange: Exchange, edit: Edit, taker: Taker) -> None:
+        call = Call(taker)
+        scope = self._fetching(exchange, edit)
+        try:
+            await self._app(scope, call.receive, call.send)
+        except Exception as exc:
+            log.exception("exception in the ASGI app")
+            raise AppFailed(repr(exc)) from exc
+        finally:
+            call.done.set()
+        if not call.started:
+            raise BadResponse("the ASGI app returned without an answer")
+        if not call.ended and call.wanted:
+            raise IncompleteResponse("the ASGI app returned before its answer was whole")
+
+    def _fetching(self, exchange: Exchange, edit: Edit) -> dict[str, Any]:
+        scope = self._scope
+        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        _, _, query = edit.target(raw_path + b"?" + scope.get("query_string", b"")).partition(b"?")
+        extensions = {name: offer for name, offer in (scope.get("extensions") or {}).items() if name not in _WHOLE_FILES}
+        return {
+            **scope,
+            "method": "GET",
+            "headers": edit.headers(exchange.headers),
+            "query_string": query,
+            "extensions": extensions,
+        }
+
+    async def pass_on(self, observer: Observer) -> None:
+        seen = Seen(self._send, self._exchange, observer)
+        try:
+            await self._app(self._scope, self._receive, seen.send)
+        finally:
+            await seen.close()
+
+
+def _head(message: Message) -> ResponseHead:
+    headers: Headers = end_to_end([(name.lower(), value) for name, value in message.get("headers", ())])
+    lengths = [value for name, value in headers if name == b"content-length"]
+    length = int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else None
+    return ResponseHead(message["status"], headers, length)
+
+
+class Call:
+    """One fetch as the app sees it: a request without a body, whose client never leaves."""
+
+    __slots__ = ("_flowing", "_has_asked", "_taker", "done", "ended", "started", "wanted")
+
+    def __init__(self, taker: Taker) -> None:
+        self._taker = taker
+        self._has_asked = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.done = asyncio.Event()
+        self.started = False
+        self.ended = False
+        self.wanted = True
+
+    async def receive(self) -> Message:
+        if not self._has_asked:
+            self._has_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.done.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.wanted = self._taker.head(_head(message), self, chunked=False)
+        elif message["type"] == "http.response.body" and self.wanted and not self.ended:
+            data: bytes = message.get("body", b"")
+            if data:
+                self._taker.data(data)
+            if not message.get("more_body", False):
+                self.ended = True
+                self._taker.end([])
+            await self._flowing.wait()
+
+    def pause_reading(self) -> None:
+        self._flowing.clear()
+
+    def resume_reading(self) -> None:
+        self._flowing.set()
+
+
+class Seen:
+    """The app's answer on its way to a client whose request passes."""
+
+    __slots__ = ("_exchange", "_is_whole", "_observer", "_send", "_tee")
+
+    def __init__(self, send: Send, exchange: Exchange, observer: Observer) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._observer = observer
+        self._tee: Tee | None = None
+        self._is_whole = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            head = _head(message)
+            self._tee = self._observer.seen(head)
+            await self._observer.before(head)
+            outcome = self._exchange.cache
+            if outcome is not None:
+                message = {**message, "headers": [*message.get("headers", ()), (b"cache-status", outcome.value())]}
+        elif message["type"] == "http.response.body" and self._tee is not None:
+            self._tee.append(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
+        await self._send(message)
+
+    async def close(self) -> None:
+        if self._tee is not None:
+            await self._tee.close(whole=self._is_whole)
