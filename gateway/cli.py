@@ -11,13 +11,13 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from gateway.config import ConfigError, Fault, build, json_schema, lint, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_CONFIG: Final = "routes.toml"
 OK, BAD_CONFIG, WRONG_CALL = 0, 1, 2
@@ -97,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--json", action="store_true", help="what every process said, as JSON")
     cache.set_defaults(run=_cache)
 
+    purge = verbs.add_parser("purge", help="take responses out of the cache of a gateway that runs, everywhere")
+    _add_config(purge)
+    purge.add_argument("--url", action="append", default=[], metavar="URL",
+                       help="https://host/path?query, or /path for every host; repeat it for several")  # fmt: skip
+    purge.add_argument("--prefix", action="append", default=[], metavar="URL", help="all URLs that begin so")
+    purge.add_argument("--tag", action="append", default=[], metavar="TAG", help="all responses with this tag")
+    purge.add_argument("--all", action="store_true", help="everything")
+    purge.add_argument("--soft", action="store_true",
+                       help="keep them, but ask the target before they are used again")  # fmt: skip
+    purge.set_defaults(run=_purge)
+
     schema = verbs.add_parser("schema", help="print the JSON Schema of routes.toml, for editors")
     schema.set_defaults(run=_schema)
     return parser
@@ -129,28 +140,45 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from gateway.admin.api import Order  # no event loop is needed to check a file
-    from gateway.admin.cache_report import overview, verdict
+    from gateway.admin.cache_report import overview, verdict  # no event loop is needed to check a file
+
+    target = "/cache" if options.url is None else f"/cache?{urlencode({'url': options.url})}"
+    said = _ordered(options, "cache", "GET", target)
+    if options.json:
+        print(json.dumps(said, indent=2))
+    elif well := [process for process in said if process["ok"]]:
+        print(overview(well) if options.url is None else "\n".join(map(verdict, well)))
+    return OK if all(process["ok"] for process in said) else BAD_CONFIG
+
+
+def _purge(options: argparse.Namespace) -> int:
+    body = {name: given for name in ("url", "prefix", "tag", "all") if (given := getattr(options, name))}
+    if not body:
+        print("gateway purge: name what is to be purged: --url, --prefix, --tag or --all", file=sys.stderr)
+        return WRONG_CALL
+    said = _ordered(options, "purge", "POST", "/cache/purge", {**body, "soft": options.soft})
+    count = sum(process.get("purged", 0) for process in said)
+    print(f"purged by {len(said)} process{'es'[: 2 * (len(said) != 1)]}; {count} of their entries in memory were taken")
+    return OK if all(process["ok"] for process in said) else BAD_CONFIG
+
+
+def _ordered(
+    options: argparse.Namespace, verb: str, method: str, target: str, body: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """What the processes that serve the file say to an order; what failed is told. Raises ValueError where there is none."""
+    from gateway.admin.api import Order
     from gateway.admin.client import give
     from gateway.admin.guard import Refused
 
-    target = "/cache" if options.url is None else f"/cache?{urlencode({'url': options.url})}"
     try:
-        answer = give(options.config, Order("GET", target))
+        answer = give(options.config, Order(method, target, body or {}))
     except Refused:
-        print(f"gateway cache: no gateway runs with {options.config}", file=sys.stderr)
-        return BAD_CONFIG
-    said = answer.body["processes"]
-    if options.json:
-        print(json.dumps(said, indent=2))
-        return OK if answer.well else BAD_CONFIG
-    well = [process for process in said if process["ok"]]
+        raise ValueError(f"no gateway runs with {options.config}") from None
+    said: list[dict[str, Any]] = answer.body["processes"]
     for process in said:
         if not process["ok"]:
-            print(f"gateway cache: process {process['pid']}: {process['error']}", file=sys.stderr)
-    if well:
-        print(overview(well) if options.url is None else "\n".join(map(verdict, well)))
-    return OK if answer.well else BAD_CONFIG
+            print(f"gateway {verb}: process {process['pid']}: {process['error']}", file=sys.stderr)
+    return said
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import os
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
 from gateway.balancing import balance_of, preference_of, sticky_of, upstream_preference
 from gateway.cache.caching import Caching
-from gateway.cache.memory import MemoryStore
 from gateway.cache.note import CacheNote
+from gateway.cache.stores import lock_of, make_store
 from gateway.cache.tasks import Tasks
 from gateway.errors import MethodNotAllowed, NoRoute
 from gateway.mirror import Mirror
@@ -184,8 +183,10 @@ class _Builder:
         options, keep = self.config.cache, self.draft.keep
         if not any(self.config.cache_for(route) for route in self.config.routes):
             return None
-        store = keep("store", options, lambda: MemoryStore(options.memory, time))
-        return Caching(options, store, keep("cache tasks", None, Tasks), keep("cache note", None, CacheNote))
+        redis = self.config.redis
+        store = keep("store", (options, redis), lambda: make_store(options, redis))
+        tasks = keep("cache tasks", None, Tasks)
+        return Caching(options, store, lock_of(store), tasks, keep("cache note", None, CacheNote))
 
     # ------------------------------------------------------------ policies
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from gateway.admin.cache import cache
 from gateway.admin.guard import Refused
+from gateway.admin.purge import purge
 from gateway.admin.reload import reload
 from gateway.admin.status import status
 
@@ -68,6 +69,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "GET /cache": cache,
     "GET /status": status,
     "POST /reload": reload,
+    "POST /cache/purge": purge,
 }
 
 

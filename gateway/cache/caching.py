@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from gateway import config as c
     from gateway.cache.memory import Shelf
     from gateway.cache.note import CacheNote
-    from gateway.cache.store import Store
+    from gateway.cache.store import FetchLock, Store
     from gateway.cache.tasks import Tasks
     from gateway.policies.compression import Compression
 
 
 class Caching:
-    """routes: their caches, by name."""
+    """routes: their caches, by name. lock: of all who share the store, if somebody does."""
 
-    def __init__(self, options: c.CacheOptions, store: Store, tasks: Tasks, note: CacheNote) -> None:
+    def __init__(
+        self, options: c.CacheOptions, store: Store, lock: FetchLock | None, tasks: Tasks, note: CacheNote
+    ) -> None:
         self.options = options
         self.store = store
+        self._lock = lock
         self.tasks = tasks
         self.note = note
         self.routes: dict[str, RouteCache] = {}
@@ -42,6 +45,7 @@ class Caching:
             self.tasks,
             bypass=Bypass(options.bypass) if options.bypass else None,
             collapses=options.coalesce != "off",
+            lock=self._lock if options.coalesce == "global" else None,
             forms=None if compression is None else Forms(compression, self.store, self.tasks),
         )
         self.routes[name] = cache

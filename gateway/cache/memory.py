@@ -68,6 +68,8 @@ class _Queue(FIFOCache[bytes, Shelf]):
 class MemoryStore:
     """limit: bytes for everything, about. now: Unix seconds."""
 
+    is_current: Final = True  # nobody shares it
+
     def __init__(self, limit: int, now: Callable[[], float]) -> None:
         self._limit = limit
         self._now = now

@@ -27,12 +27,12 @@ class Receiver:
     """The taker of one fetch.
 
     old: the entry that is validated, completed, or would help out if the target failed. now: Unix seconds.
-    refused: what kept the answer out of the store, once it has landed.
+    refused: what kept the answer out of the store, once it has landed. on_refused: called then.
     """
 
     __slots__ = (
         "_asked_at", "_behind", "_body", "_flight", "_key", "_mark", "_now", "_old", "_rules", "_size", "_store", "_url",
-        "_writer", "ask", "made", "on_interim", "refused", "renewed",
+        "_writer", "ask", "made", "on_interim", "on_refused", "refused", "renewed",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class Receiver:
         self.renewed: Entry | None = None
         self.refused: Refusal | None = None
         self.on_interim: Callable[[int, Headers], None] | None = None
+        self.on_refused: Callable[[], None] | None = None
 
     def interim(self, status: int, headers: Headers) -> None:
         if self.on_interim is not None:
@@ -82,7 +83,7 @@ class Receiver:
         made = storable(self.ask, answered, self._rules)
         landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
         if isinstance(made, Refusal):
-            self.refused = made
+            self._refuse(made)
             self._flight.land(landing, valve, window=WINDOW)
             return True
         self.made = landing.entry = made
@@ -140,8 +141,13 @@ class Receiver:
             self._writer.abort()
         self._writer = self._body = None
         self.made = None
-        self.refused = Refusal.SIZE
+        self._refuse(Refusal.SIZE)
         self._flight.narrow(self._rules.max_object)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refused = refusal
+        if self.on_refused is not None:
+            self.on_refused()
 
     def end(self, trailers: Headers) -> None:
         for chunk in self._behind:

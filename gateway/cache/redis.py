@@ -69,7 +69,7 @@ class Usage(NamedTuple):
 
 
 class RedisStore:
-    """See `gateway.cache.store.Store`. prefix: of all names in Redis. max_object: bytes of a body.
+    """See `gateway.cache.store.Store`. prefix: of all names in Redis.
 
     applied, distrusted, left: see `SharedPurges`; for those who keep copies.
     """
@@ -78,7 +78,6 @@ class RedisStore:
         self,
         redis: Redis,
         prefix: bytes,
-        max_object: int,
         *,
         applied: Callable[[Purge], Awaitable[object]] | None = None,
         distrusted: Callable[[], Awaitable[object]] | None = None,
@@ -87,7 +86,6 @@ class RedisStore:
     ) -> None:
         self.redis = redis
         self.prefix = prefix
-        self.max_object = max_object
         self.purges = SharedPurges(
             redis, prefix, self._record, applied or _nothing, distrusted or _nothing, left or (lambda: None)
         )

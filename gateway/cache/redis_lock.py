@@ -25,12 +25,15 @@ RENEWAL: Final = 0.6  # seconds between two proofs of life
 OVER: Final = 500  # milliseconds that a released lock is remembered; longer than any look-up takes
 LOOK_AGAIN: Final = 1.0  # seconds between two looks, should the message be lost or the holder be dead
 
-_FREE, _OVER = 1, 2
+_FREE, _OVER, _HELD = 1, 2, 3
 
+# What expires never, or is of another kind, is foreign.
 _TAKE: Final = Script(
     """
-local held = redis.call('GET', KEYS[1])
+local kind = redis.call('TYPE', KEYS[1]).ok
+local held = kind == 'string' and redis.call('PTTL', KEYS[1]) > 0 and redis.call('GET', KEYS[1])
 if not held then
+  if kind ~= 'string' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return 1
 end
@@ -66,13 +69,14 @@ class RedisLock:
             reply = await self._store.redis.run(_TAKE, (name,), token, int(EXPIRY * 1000))
             if reply == _OVER:
                 return None
-            if reply != _FREE:
+            if reply == _HELD:
                 await self._wait(name, patience)
                 return None
         except Away:
-            return RedisLease(self._store, b"", b"")
+            reply = None
         lease = RedisLease(self._store, name, token)
-        lease.keep()
+        if reply == _FREE:
+            lease.keep()
         return lease
 
     async def _wait(self, name: bytes, patience: float) -> None:
@@ -93,11 +97,11 @@ class RedisLock:
 
     async def _is_held(self, name: bytes) -> bool:
         (held,) = await self._store.redis.ask(name, (command(b"GETRANGE", name, b"0", b"31"),))
-        return held not in (b"", b"over")
+        return isinstance(held, bytes) and held not in (b"", b"over")
 
 
 class RedisLease:
-    """The right to fetch. name: of the lock; empty where there was none to be had."""
+    """The right to fetch. name: of the lock, which there is none of until it is kept."""
 
     __slots__ = ("_name", "_store", "_timer", "_token")
 

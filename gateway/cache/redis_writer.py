@@ -47,9 +47,6 @@ class RedisWriter:
         self._size += len(chunk)
         if self._given_up:
             return
-        if self._size > self._store.max_object:
-            self.abort()
-            return
         self._held.append(chunk)
         self._held_size += len(chunk)
         if self._size > INLINE:

@@ -8,6 +8,7 @@ What is decided is decided by the pure functions of this package; here it is act
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -168,12 +169,12 @@ class RouteCache:
 
     async def _read(self, visit: Visit) -> None:
         key, ask = visit.key, visit.ask
-        entries = self.store.peek(key) or await self.store.find(key)
+        entries = self.store.peek(key)
+        entry, verdict = self._judged(entries, ask)
+        if verdict is not Verdict.USE:  # what another process has stored meanwhile may be better
+            entries = await self.store.find(key)
+            entry, verdict = self._judged(entries, ask)
         now = self.now()
-        entry = select(entries, ask)
-        if entry is not None and entry.kept_until < now:
-            entry = None
-        verdict = None if entry is None else reuse(entry, ask, now)
         if entry is not None and verdict in {Verdict.USE, Verdict.USE_AND_VALIDATE}:
             if verdict is Verdict.USE_AND_VALIDATE:
                 self._validate_beside(visit, entry)
@@ -186,6 +187,14 @@ class RouteCache:
             await self._pass(visit, _reason(entries, entry, verdict))
         else:
             await self._fetch(visit, entries, entry, verdict)
+
+    def _judged(self, entries: Sequence[Entry], ask: Ask) -> tuple[Entry | None, Verdict | None]:
+        """The entry that suits a request, and what may be done with it."""
+        now = self.now()
+        entry = select(entries, ask)
+        if entry is None or entry.kept_until < now:
+            return None, None
+        return entry, reuse(entry, ask, now)
 
     async def _pass(self, visit: Visit, reason: Forward) -> None:
         await visit.source.pass_on(Observation(self, visit, reason))
@@ -316,6 +325,8 @@ class RouteCache:
                 lease = await self._lock.lead(trail[0], COALESCE_WAIT)
                 if lease is None and await self._found_meanwhile(receiver, trail[0]):
                     return
+                if lease is not None:
+                    receiver.on_refused = partial(self._release, lease)
             await source.fetch(fetched.exchange, edit, receiver)
         except GatewayError as error:
             receiver.failed(error, bridges=isinstance(error, TargetError))
@@ -334,6 +345,10 @@ class RouteCache:
                 del self._flights[trail]
             if lease is not None:
                 await lease.release()
+
+    def _release(self, lease: Lease) -> None:
+        """The answer is of no use to others: they need not wait for its end."""
+        self._tasks.spawn(lease.release())
 
     async def _found_meanwhile(self, receiver: Receiver, key: bytes) -> bool:
         """Another process fetched it, and it answers this request too."""

@@ -24,6 +24,10 @@ class Store(Protocol):
     """The order of a write: `mark` before the target is asked, `begin` with the head of its answer, `append` for every
     piece of the body, then `commit` or `abort`."""
 
+    @property
+    def is_current(self) -> bool:
+        """A purge reaches all processes that share the store, and theirs reach this one, now and not only later."""
+
     def peek(self, key: bytes) -> Sequence[Entry]:
         """The variants that can be had without waiting, the newest first, with their bodies (`chunks` is not None).
 

@@ -16,6 +16,7 @@ from gateway.config.lint import lint
 from gateway.config.model import Config, inline_upstream
 from gateway.config.observe import AccessLogOptions, AdminOptions
 from gateway.config.reading import build, load, parse
+from gateway.config.redis import RedisOptions
 from gateway.config.routes import MirrorOptions, RedirectOptions, RespondOptions, RouteOptions, Share
 from gateway.config.schema import json_schema
 from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
@@ -44,6 +45,7 @@ __all__ = [
     "PassiveOptions",
     "QueryOptions",
     "RedirectOptions",
+    "RedisOptions",
     "RequestHeaderEdits",
     "RespondOptions",
     "ResponseHeaderEdits",

@@ -66,7 +66,9 @@ Parameter = Annotated[str, AfterValidator(_parameter)]
 class CacheOptions(Options):
     """Where the responses are that routes with a cache store."""
 
-    store: Literal["memory"] = Field(default="memory", description="In each worker's memory")
+    store: Literal["memory", "redis", "tiered"] = Field(
+        default="memory", description="In each worker's memory, in Redis for all, or in memory before Redis"
+    )
     memory: PositiveSize = Field(default=DEFAULT_MEMORY, description="For all entries of one worker")
     max_object: PositiveSize = Field(default=DEFAULT_MAX_OBJECT, description="Larger responses are not stored")
     tags_header: HeaderName = Field(
@@ -111,8 +113,8 @@ class RouteCacheOptions(Options):
         default=[], description="Requests with one of these go past the cache: header:NAME, cookie:NAME, query:NAME"
     )
     max_object: PositiveSize | None = Field(default=None, description="Instead of that of [cache]")
-    coalesce: Literal["off", "local"] = Field(
-        default="local", description="Requests for the same share one fetch: not at all, or within a worker"
+    coalesce: Literal["off", "local", "global"] = Field(
+        default="local", description="Requests for the same share one fetch: not at all, within a worker, in the whole fleet"
     )
     request_directives: Switch = Field(
         default=True, description="Whether Cache-Control and Pragma of requests are heeded"

@@ -14,6 +14,7 @@ from gateway.config.faults import Wrong
 from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.observe import AccessLogOptions, AdminOptions
 from gateway.config.options import Options, read
+from gateway.config.redis import RedisOptions
 from gateway.config.routes import RouteOptions
 from gateway.config.server import Server
 from gateway.config.source import Source
@@ -44,6 +45,7 @@ class Config(Options):
     routes: Annotated[list[RouteOptions], AfterValidator(_named)] = Field(
         default=[], description="The first that matches takes the request"
     )
+    redis: RedisOptions | None = Field(default=None, description="What a fleet of gateways shares")
     cache: CacheOptions = Field(default=CacheOptions(), description="Where routes with a cache store responses")
     access_log: AccessLogOptions = Field(default=AccessLogOptions(), description="One line for each exchange")
     admin: AdminOptions = Field(default=AdminOptions(), description="What the gateway tells about itself")
@@ -56,6 +58,7 @@ class Config(Options):
         routes = written if isinstance(written, list | tuple) else []
         declared = given.get("upstreams")
         names = list(declared) if isinstance(declared, Mapping) else []
+        yield from _needs_redis(given, routes)
         seen: set[str] = set()
         for index, route in enumerate(routes):
             written_name = read(route, "name")
@@ -118,6 +121,17 @@ class Config(Options):
     def host_header_for(self, upstream: UpstreamOptions) -> str:
         """PRESERVE, UPSTREAM or a literal; the route's own `host_header` goes before it."""
         return upstream.host_header or (UPSTREAM if upstream.is_https else PRESERVE)
+
+
+def _needs_redis(given: Mapping[str, Any], routes: list[Any] | tuple[Any, ...]) -> Iterator[Wrong]:
+    """What is shared needs a place where it is."""
+    store = read(given.get("cache"), "store") or "memory"
+    if store in ("redis", "tiered") and not read(given.get("redis"), "url"):
+        yield Wrong("needs a Redis", 'add [redis] with url = "redis://host:6379/0"', ("cache", "store"))
+    for index, route in enumerate(routes):
+        if store == "memory" and read(read(route, "cache"), "coalesce") == "global":
+            hint = 'write store = "tiered" in [cache], or coalesce = "local"'
+            yield Wrong("nobody shares what is stored in memory", hint, ("routes", index, "cache", "coalesce"))
 
 
 def inline_upstream(url: str) -> UpstreamOptions:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRACE: Final = 0.005  # seconds in which a late loop reads what has arrived
-MAX_GRACES: Final = 10  # in a row, while replies do come
+MAX_GRACES: Final = 40  # in a row, while replies do come: it is we who are slow
 
 
 class Away(Exception):

@@ -1,7 +1,8 @@
 """Which server has a key: one that stays, one that Sentinels name, or the nodes of a Cluster, each with its slots.
 
-redis-py finds the master behind Sentinels and computes slots; a Cluster tells its slots by itself. Maps are made again
-when a node says that a key has moved, and while one of them is away.
+redis-py finds the master behind Sentinels and computes slots, and is imported where that is needed: it takes longer to
+load than all of the gateway. A Cluster tells its slots by itself. Its map is made again when a node says that a key has
+moved, and while one of them is away.
 """
 
 from __future__ import annotations
@@ -10,12 +11,6 @@ import asyncio
 import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
-
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import RedisError
 
 from gateway.redis.address import Endpoint, Form
 from gateway.redis.link import Away
@@ -34,6 +29,7 @@ SENTINEL_PATIENCE: Final = 1.0  # seconds for each Sentinel to say who is the ma
 REMAP_PAUSE: Final = 0.2  # seconds between two maps at least
 AWAY_PAUSE: Final = 1.0  # the same while a node is away
 MAX_NODES: Final = 1000
+SLOTS: Final = 16384
 
 _SLOTS: Final = command(b"CLUSTER", b"SLOTS")
 
@@ -90,17 +86,20 @@ class Cluster:
     def __init__(
         self, address: RedisAddress, bound: float, tls: ssl.SSLContext | None, changed: Callable[[], None]
     ) -> None:
+        from redis.crc import key_slot  # noqa: PLC0415  # see above
+
+        self._slot: Callable[[bytes], int] = key_slot
         self._address = address
         self._bound = bound
         self._tls = tls
         self._changed = changed
         self._nodes: dict[Endpoint, Node] = {}
-        self._masters: list[Endpoint | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._masters: list[Endpoint | None] = [None] * SLOTS
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def node(self, key: bytes) -> Node:
-        endpoint = self._masters[key_slot(key)]
+        endpoint = self._masters[self._slot(key)]
         node = None if endpoint is None else self._nodes.get(endpoint)
         if node is None:
             self._stale.set()
@@ -180,7 +179,7 @@ class Cluster:
 def read_slots(reply: Reply, asked: str) -> list[Endpoint | None]:
     """The master of each slot from the reply to CLUSTER SLOTS. asked: the host that gave it, which may leave itself out.
     Raises Away where it is none."""
-    masters: list[Endpoint | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    masters: list[Endpoint | None] = [None] * SLOTS
     if not isinstance(reply, list):
         raise Away(f"no map of the slots: {reply!r}")
     for item in reply:
@@ -202,6 +201,11 @@ def _fixed(endpoint: Endpoint) -> Locate:
 
 def _by_sentinel(address: RedisAddress) -> Locate:
     """Asked anew for every connection: after a failover it is another. They are asked without credentials."""
+    from redis.asyncio.retry import Retry  # noqa: PLC0415  # see above
+    from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
     options: dict[str, object] = {"socket_timeout": SENTINEL_PATIENCE, "socket_connect_timeout": SENTINEL_PATIENCE}
     if address.tls:
         options |= {"ssl": True, "ssl_ca_certs": address.ca or None}

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from gateway.cache.entry import Entry
+from gateway.cache.memory import MemoryStore
 from gateway.cache.redis import RedisStore
+from gateway.cache.tiered import TieredStore
 from gateway.redis.address import Endpoint, Form, RedisAddress
 from gateway.redis.client import Redis
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from gateway.cache.store import Store
 
 BOUND = 0.05
-MAX_OBJECT = 8 << 20
 KEY = b"https://test/a GET"
 
 
@@ -57,7 +58,7 @@ def single(port: int) -> RedisAddress:
 
 @asynccontextmanager
 async def redis_store(where: RedisAddress, bound: float = BOUND, **options: Any) -> AsyncIterator[RedisStore]:
-    store = RedisStore(Redis(where, bound), b"gw:", MAX_OBJECT, **options)
+    store = RedisStore(Redis(where, bound), b"gw:", **options)
     await store.start()
     try:
         yield store
@@ -68,3 +69,13 @@ async def redis_store(where: RedisAddress, bound: float = BOUND, **options: Any)
 def newest(entries: Sequence[Entry]) -> Entry:
     assert entries
     return entries[0]
+
+
+@asynccontextmanager
+async def tiered_store(where: RedisAddress, bound: float = BOUND, **options: Any) -> AsyncIterator[TieredStore]:
+    store = TieredStore(MemoryStore(512 << 20, time.time), Redis(where, bound), b"gw:", **options)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()

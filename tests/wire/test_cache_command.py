@@ -77,7 +77,7 @@ def test_without_a_gateway_it_says_so(tmp_path: Path):
     path.write_text('[[routes]]\nupstream = "http://127.0.0.1:1"\n')
     code, _, errors = finished("gateway", "cache", "-c", path)
     assert code == 1
-    assert errors == f"gateway cache: no gateway runs with {path}\n"
+    assert errors == f"gateway: no gateway runs with {path}\n"
 
 
 def test_a_gateway_without_a_cache_says_so(tmp_path: Path):

@@ -138,6 +138,37 @@ def test_a_lock_that_expired_meanwhile_is_not_anothers_to_release(server: RedisS
     on_two(server, work)
 
 
+@pytest.mark.parametrize("words", [("SET", "{}", "garbage"), ("LPUSH", "{}", "garbage")], ids=str)
+def test_a_foreign_thing_is_no_lock(server: RedisServer, words: tuple[str, ...]):
+    async def work(one: RedisLock, other: RedisLock) -> None:
+        lease = await one.lead(KEY, PATIENCE)
+        assert lease is not None
+        with server.client() as asked:
+            (name,) = asked.scan_iter("*:lock")
+            asked.delete(name)
+            asked.execute_command(*(word.format(name.decode()) for word in words))
+        started = time.perf_counter()
+        assert await other.lead(KEY, PATIENCE) is not None
+        assert await one.lead(KEY + b"2", PATIENCE) is not None
+        assert time.perf_counter() - started < 1
+
+    on_two(server, work)
+
+
+def test_a_redis_that_is_full_gives_no_locks_and_holds_nobody_up():
+    with redis_server("--maxmemory-policy", "noeviction") as server:
+
+        async def work(one: RedisLock, other: RedisLock) -> None:
+            with server.client() as asked:
+                asked.config_set("maxmemory", 1)
+            started = time.perf_counter()
+            assert await one.lead(KEY, PATIENCE) is not None
+            assert await other.lead(KEY, PATIENCE) is not None
+            assert time.perf_counter() - started < 1
+
+        on_two(server, work)
+
+
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
 def test_without_redis_everybody_leads(fault: Callable[[RedisServer], None]):
     with redis_server() as server:

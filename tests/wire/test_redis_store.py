@@ -177,7 +177,6 @@ def test_everything_that_is_written_expires(server: RedisServer):
 def test_what_is_of_no_use_is_not_written(server: RedisServer):
     async def work(store: RedisStore) -> None:
         assert await put(store, kept_until=time.time() - 1) is None
-        assert await put(store, body=bytes(9 << 20), piece=100_000) is None
         assert not await store.find(KEY)
         with server.client() as asked:
             await eventually(lambda: not list(asked.scan_iter("gw:{[^p]*")))

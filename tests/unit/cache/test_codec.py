@@ -6,7 +6,7 @@ import struct
 from zlib import crc32
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.cache.codec import (
@@ -54,6 +54,7 @@ SAMPLE = Entry(
     chunks=(b"ab", b"c"), length=3, vary=((b"accept", None), (b"cookie", b"a=1")), tags=(b"t",), etag=b'"1"',
 )  # fmt: skip
 WRITE = b"12345678"
+slowly = settings(suppress_health_check=[HealthCheck.too_slow])  # entries have many fields to be drawn
 
 
 def told(entry: Entry) -> dict[str, object]:
@@ -61,6 +62,7 @@ def told(entry: Entry) -> dict[str, object]:
     return {**fields, "body": b"".join(entry.chunks or ()) if entry.chunks is not None else None}
 
 
+@slowly
 @given(KEYS, ENTRIES, STAMPS)
 def test_an_entry_comes_back_as_it_was(key: bytes, entry: Entry, stamp: Stamp):
     found = decode_entry(encode_entry(key, entry, stamp), key)
@@ -69,12 +71,14 @@ def test_an_entry_comes_back_as_it_was(key: bytes, entry: Entry, stamp: Stamp):
     assert (told(found[0]), found[1]) == (expected, stamp)
 
 
+@slowly
 @given(KEYS, ENTRIES, STAMPS, KEYS)
 def test_an_entry_is_nothing_under_another_key(key: bytes, entry: Entry, stamp: Stamp, other: bytes):
     data = encode_entry(key, entry, stamp)
     assert (decode_entry(data, other) is not None) == (key == other)
 
 
+@slowly
 @given(ENTRIES, STAMPS, st.data())
 def test_one_changed_byte_makes_it_nothing(entry: Entry, stamp: Stamp, draw: st.DataObject):
     data = bytearray(encode_entry(b"k", entry, stamp))
@@ -82,6 +86,7 @@ def test_one_changed_byte_makes_it_nothing(entry: Entry, stamp: Stamp, draw: st.
     assert decode_entry(bytes(data), b"k") is None
 
 
+@slowly
 @given(ENTRIES, STAMPS, st.data())
 def test_a_part_of_it_is_nothing(entry: Entry, stamp: Stamp, draw: st.DataObject):
     data = encode_entry(b"k", entry, stamp)
@@ -105,6 +110,7 @@ def test_foreign_data_with_a_right_sum_raises_nothing(data: bytes, kind: int):
     decode_entry(framed, b"")
 
 
+@slowly
 @given(ENTRIES, STAMPS, st.data())
 def test_a_changed_number_with_a_right_sum_raises_nothing_and_makes_no_longer_body(
     entry: Entry, stamp: Stamp, draw: st.DataObject
@@ -149,6 +155,7 @@ def test_a_form_that_ends_in_its_coding_is_nothing():
     assert decode_form(data + struct.pack("!I", crc32(data))) is None
 
 
+@slowly
 @given(ENTRIES, STAMPS)
 def test_the_head_of_an_entry_tells_its_write_and_its_chunks(entry: Entry, stamp: Stamp):
     data = encode_entry(b"k", entry, stamp)

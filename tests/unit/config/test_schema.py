@@ -50,6 +50,7 @@ TABLES: Mapping[str, type[Options]] = {
     "`request_headers` and `response_headers`": c.HeaderEdits,
     "cache of a route": c.RouteCacheOptions,
     "query of a cache": c.QueryOptions,
+    "`[redis]`": c.RedisOptions,
     "`[cache]`": c.CacheOptions,
     "`[access_log]`": c.AccessLogOptions,
     "`[admin]`": c.AdminOptions,
