@@ -14,20 +14,24 @@ from gateway.errors import (
     BadRequest,
     HeaderTooLarge,
     TargetTooLong,
-    UnsupportedCoding,
     VersionNotSupported,
 )
 from gateway.exchange import Exchange
 from gateway.rfc.forwarded import unmapped
+from gateway.rfc.message import check_request_coding
 from gateway.rfc.uri import strip_root_path, valid_host, valid_origin_form
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.exchange import Headers
     from gateway.server.settings import ServerSettings
     from gateway.server.stream import Stream
 
 VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
 MAX_LENGTH_DIGITS: Final = 18
 MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
+BLANK: Final = frozenset({b" ", b"\t"})
 UNFRAMED: Final = frozenset({"2", "3"})
 BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
@@ -53,7 +57,7 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
         METHODS.get(method) or method.encode("latin-1"),
         inner,
         read_query(scope, stream),
-        scope["headers"] if isinstance(scope["headers"], list) else list(scope["headers"]),
+        scope["headers"] if stream is not None and isinstance(scope["headers"], list) else trimmed(scope["headers"]),
         scheme=SCHEMES.get(scheme) or scheme.encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
         peer=unmapped(client[0]) if client else "",
@@ -69,6 +73,14 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     else:
         exchange.websocket = scope["type"] == "websocket"
     return exchange
+
+
+def trimmed(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """A new list, whose values end without white space (RFC 9112 section 5.1): some servers leave it there."""
+    listed = list(headers)
+    if [value for _, value in listed if value[-1:] in BLANK]:
+        return [(name, value.rstrip(b" \t")) for name, value in listed]
+    return listed
 
 
 def read_query(scope: dict[str, Any], stream: Stream | None) -> bytes | None:
@@ -113,8 +125,7 @@ def check_framing(exchange: Exchange) -> None:
         return
     if exchange.http_version == "1.0" or exchange.special_values(b"content-length"):
         raise BadRequest("more than one framing, or Transfer-Encoding in HTTP/1.0")
-    if codings != [b"chunked"] and [c.lower() for c in codings] != [b"chunked"]:
-        raise UnsupportedCoding("a transfer coding other than chunked")
+    check_request_coding(codings[-1], len(codings))
 
 
 def body_length(exchange: Exchange) -> int:

@@ -251,7 +251,9 @@ def _interpret(fields: HeadFields, minor: int) -> None:
     if lengths > 1 or (lengths and codings):
         raise BadRequest("more than one framing")
     if codings:
-        _check_request_coding(minor, coding, codings)
+        if minor == 0:
+            raise BadRequest("Transfer-Encoding in HTTP/1.0")
+        check_request_coding(coding, codings)
         fields.length = -1
     if fields.hosts == 1 and not valid_host(fields.host):
         raise BadRequest("invalid Host")
@@ -266,9 +268,9 @@ def _interpret(fields: HeadFields, minor: int) -> None:
     fields.is_usual = fields.is_usual and minor == 1 and not closes
 
 
-def _check_request_coding(minor: int, coding: bytes, lines: int) -> None:
-    if minor == 0:
-        raise BadRequest("Transfer-Encoding in HTTP/1.0")
+def check_request_coding(coding: bytes, lines: int) -> None:
+    """Whether a request's body is chunked and nothing else (RFC 9112 section 6.1). coding: the value of the last of so many
+    lines. Raises BadRequest or UnsupportedCoding."""
     if lines == 1 and coding.lower() == b"chunked":
         return
     if lines == 1 and _CODINGS(coding) is not None and b"chunked" not in coding.lower():

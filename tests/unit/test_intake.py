@@ -64,6 +64,22 @@ def test_a_scope_becomes_an_exchange_with_the_raw_path():
     assert (exchange.server, exchange.entrance, exchange.websocket) == (("10.0.0.1", 443), "asgi", False)
 
 
+def test_white_space_that_a_server_left_behind_a_value_is_no_part_of_it():
+    given = [(b"host", b"a \t"), (b"x-a", b""), (b"content-length", b"5 "), (b"x-b", b"a b")]
+    exchange = read(headers=given)
+    assert exchange.headers == [(b"host", b"a"), (b"x-a", b""), (b"content-length", b"5"), (b"x-b", b"a b")]
+    assert body_length(exchange) == 5
+    assert given[0] == (b"host", b"a \t")
+
+
+def test_what_a_server_adds_to_its_list_later_is_no_field_of_the_request():
+    """uvicorn puts the trailers of a request there."""
+    given = [HOST]
+    exchange = read(headers=given)
+    given.append((b"authorization", b"later"))
+    assert exchange.headers == [HOST]
+
+
 def test_what_a_scope_may_leave_out_is_made_up():
     scope = a_scope(client=None, headers=((b"host", b"a"),))
     for key in ("raw_path", "query_string", "http_version", "root_path", "server"):
@@ -151,11 +167,17 @@ def test_the_asgi_road_refuses_what_our_protocol_refuses(changes: dict[str, Any]
     assert screened(**changes) is error
 
 
-@pytest.mark.parametrize("codings", [[b"gzip"], [b"gzip, chunked"], [b"chunked", b"chunked"], [b""]])
-def test_only_chunked_is_a_coding(codings: list[bytes]):
+@pytest.mark.parametrize(
+    ("codings", "error"),
+    [([b"gzip"], UnsupportedCoding), ([b"gzip, chunked"], BadRequest), ([b"chunked", b"chunked"], BadRequest), ([b""], BadRequest)],
+)
+def test_only_chunked_is_a_coding_and_the_refusal_is_that_of_our_own_parser(codings: list[bytes], error: type[GatewayError]):
     exchange = Exchange(b"POST", b"/", None, [(b"transfer-encoding", coding) for coding in codings])
-    with pytest.raises((UnsupportedCoding, BadRequest)):
+    with pytest.raises(error):
         check_framing(exchange)
+    lines = b"".join(b"Transfer-Encoding: %b\r\n" % coding for coding in codings)
+    with pytest.raises(error):
+        read_request_head(b"POST / HTTP/1.1\r\nHost: a\r\n" + lines.removesuffix(b"\r\n"))
 
 
 def test_screening_finds_the_host():
