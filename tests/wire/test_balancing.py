@@ -99,8 +99,9 @@ def test_equal_keys_meet_the_same_target(entrance: Entrance, hash_on: str, reque
         assert set.union(*seen) == {b"a", b"b", b"c"}
 
 
-def test_requests_without_a_key_take_turns():
-    with origins("a", "b") as urls, gateway(forwarding(*urls, balance="hash", hash_on="header:X-Tenant")) as front:
+@on_both
+def test_requests_without_a_key_take_turns(entrance: Entrance):
+    with origins("a", "b") as urls, gateway(forwarding(*urls, balance="hash", hash_on="header:X-Tenant"), entrance) as front:
         assert answered_by(front, 10) == {"a": 5, "b": 5}
 
 
@@ -152,9 +153,10 @@ def test_a_target_that_is_drained_gives_its_clients_away_and_gets_them_back_by_t
         assert answered_by(front, 4, f"Cookie: gw_srv={given}") == {"a": 4}
 
 
-def test_the_cookie_says_what_was_asked_for_and_is_for_one_client():
+@on_both
+def test_the_cookie_says_what_was_asked_for_and_is_for_one_client(entrance: Entrance):
     sticky = {**STICKY, "path": "/shop", "max_age": "1h", "secure": True, "same_site": "strict"}
-    with origins("a") as urls, gateway(forwarding(*urls, sticky=sticky)) as front:
+    with origins("a") as urls, gateway(forwarding(*urls, sticky=sticky), entrance) as front:
         answer = get(front.port)
         (cookie,) = answer.all("set-cookie")
         assert cookie.partition(b"; ")[2] == b"Path=/shop; Max-Age=3600; HttpOnly; SameSite=Strict; Secure"
@@ -171,8 +173,9 @@ def test_the_cookie_of_one_worker_or_gateway_is_good_for_the_others():
                 assert answered_by(other, 3, back) == {answer.body.decode(): 3}
 
 
-def test_what_the_gateway_answers_itself_brings_no_cookie():
-    with nobody() as url, gateway(forwarding(url, sticky=STICKY)) as front:
+@on_both
+def test_what_the_gateway_answers_itself_brings_no_cookie(entrance: Entrance):
+    with nobody() as url, gateway(forwarding(url, sticky=STICKY), entrance) as front:
         answer = get(front.port)
         assert (answer.status, cookies(answer)) == (502, {})
 

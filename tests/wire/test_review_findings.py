@@ -255,8 +255,9 @@ def test_a_switch_in_the_moment_of_the_deadline_leaves_no_connection() -> None:
         assert target.open == 0
 
 
-def test_an_origin_that_redirects_to_its_own_address_does_not_show_it() -> None:
-    with in_front("express") as pair:
+@on_both
+def test_an_origin_that_redirects_to_its_own_address_does_not_show_it(entrance: Any) -> None:
+    with in_front(entrance) as pair:
         pair.play(respond(302, b"", f"Location: {pair.origin.url}/there?x=1"))
         answer = get(pair.port)
         assert answer.get("location") == b"http://test/there?x=1"

@@ -12,9 +12,9 @@ import pytest
 
 from support.client import Client, connected
 from support.origin import Visit, echo, raw
-from support.serving import forwarding, gateway, in_front
+from support.serving import Entrance, forwarding, gateway, in_front, on_both
 
-# ASGI under plain uvicorn has no deadlines for clients: all of this is for our own protocol class.
+# ASGI under plain uvicorn has no deadlines for clients: what runs into one is for our own protocol class.
 
 SHORT = {"timeouts": {"header": "200ms", "body_idle": "200ms", "keepalive": "200ms", "write_idle": "300ms"}}
 
@@ -71,9 +71,10 @@ def test_a_body_that_stops_is_408() -> None:
         assert not pair.origin.requests[0].complete
 
 
-def test_a_body_that_only_is_slow_goes_on() -> None:
+@on_both
+def test_a_body_that_only_is_slow_goes_on(entrance: Entrance) -> None:
     """Each piece has its own deadline, and the target's clocks do not run while the client's turn lasts."""
-    with in_front("express", echo(), server=SHORT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
+    with in_front(entrance, echo(), server=SHORT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 5", method="POST")
         for byte in b"hello":
             time.sleep(0.12)  # the silence itself is what is tested
@@ -82,8 +83,9 @@ def test_a_body_that_only_is_slow_goes_on() -> None:
         assert (answer.status, answer.body) == (200, b"hello")
 
 
-def test_a_body_that_begins_late_is_not_the_targets_fault() -> None:
-    with in_front("express", echo(), timeouts={"write": "100ms", "first_byte": "100ms"}) as pair, connected(pair.port) as client:
+@on_both
+def test_a_body_that_begins_late_is_not_the_targets_fault(entrance: Entrance) -> None:
+    with in_front(entrance, echo(), timeouts={"write": "100ms", "first_byte": "100ms"}) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 5", method="POST")
         time.sleep(0.3)  # the silence itself is what is tested
         client.send(b"hello")
@@ -121,11 +123,12 @@ def test_a_client_that_does_not_read_is_cut_off(large: bytes) -> None:
             raise ConnectionError
 
 
-def test_a_client_that_only_reads_slowly_is_not_cut_off() -> None:
+@on_both
+def test_a_client_that_only_reads_slowly_is_not_cut_off(entrance: Entrance) -> None:
     """What is buffered for it takes longer than `write_idle`, but every now and then it takes something."""
     size = 6 << 20
     body = bytes(size)
-    with in_front("express", raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (size, body)), server=SHORT) as pair:
+    with in_front(entrance, raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (size, body)), server=SHORT) as pair:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(20)
@@ -146,7 +149,8 @@ def test_a_client_that_only_reads_slowly_is_not_cut_off() -> None:
             raise AssertionError("the client was cut off")
 
 
-def test_an_origin_that_only_takes_slowly_is_not_given_up() -> None:
+@on_both
+def test_an_origin_that_only_takes_slowly_is_not_given_up(entrance: Entrance) -> None:
     size = 8 << 20
     options: dict[str, Any] = {"timeouts": {"write": "200ms"}, "server": {"limits": {"max_body": "100MiB"}}}
     with socket.socket() as listener:
@@ -169,7 +173,7 @@ def test_an_origin_that_only_takes_slowly_is_not_given_up() -> None:
         taker = threading.Thread(target=take_slowly)
         taker.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with gateway(forwarding(url, **options), "express") as front, connected(front.port) as client:
+        with gateway(forwarding(url, **options), entrance) as front, connected(front.port) as client:
             client.request("/", f"Content-Length: {size}", method="POST")
             sender = threading.Thread(target=lambda: client.send(bytes(size)))
             sender.start()
