@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("gateway", deadline=None)  # how long an example takes says more of the machine than of the code
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
