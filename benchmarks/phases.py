@@ -40,29 +40,42 @@ PASS: Final = 2000  # requests between two looks at the clock
 CALLS: Final = 10000  # of a function that does nothing, to see on which side of a stamp its price falls
 REST: Final = "rest"
 
-# A phase and its functions; `module.Class` with a method, or a module's function, wherever it was imported to.
+# A phase and its functions, on the express lane and on the ASGI road: `module.Class` with a method, or a module's function,
+# wherever it was imported to.
 PHASES: Final = {
     "read": ("gateway.server.protocol.GatewayProtocol:data_received",),
     "parse": ("gateway.rfc.message:read_request_head",),
-    "intake": ("gateway.intake:read_scope",),
+    "intake": ("gateway.express.ExpressLane:take", "gateway.intake:read_scope"),
     "route": ("gateway.snapshot.Snapshot:identify", "gateway.snapshot.Snapshot:route"),
     "policies": (
         "gateway.pipeline.Pipeline:admit",
         "gateway.pipeline.Pipeline:prepare",
         "gateway.pipeline.Pipeline:amend",
     ),
-    "request fields": ("gateway.outgoing.RequestFields:of",),
+    "request fields": (
+        "gateway.express.Trip:_made",
+        "gateway.outgoing.RequestFields:block",
+        "gateway.outgoing.RequestFields:of",
+    ),
     "pick": (
         "gateway.upstream.upstream.Upstream:pick",
         "gateway.upstream.upstream.Upstream:began",
         "gateway.upstream.upstream.Upstream:ended",
         "gateway.upstream.target.Target:take",
     ),
-    "upstream write": ("gateway.upstream.connection.Connection:send",),
+    "set out": ("gateway.express.Trip:set_out",),
+    "upstream write": (
+        "gateway.upstream.connection.Connection:send",
+        "gateway.upstream.connection.Connection:send_made",
+    ),
     "upstream read": ("gateway.upstream.connection.Connection:data_received", "gateway.upstream.target.Target:release"),
     "upstream parse": ("gateway.rfc.message:read_answer_head",),
-    "answer fields": ("gateway.outgoing:response_headers",),
-    "client write": ("gateway.server.cycle.Cycle:_send_head", "gateway.server.cycle.Cycle:_send_body"),
+    "answer fields": ("gateway.express.Trip:_response", "gateway.outgoing:response_headers"),
+    "client write": (
+        "gateway.express.Trip:_write_whole",
+        "gateway.server.cycle.Cycle:_send_head",
+        "gateway.server.cycle.Cycle:_send_body",
+    ),
     "log": ("gateway.pipeline.Pipeline:finish",),
 }
 
