@@ -93,6 +93,13 @@ class Mirror:
 
     # ------------------------------------------------------------ its life
 
+    def told(self) -> dict[str, int]:
+        """For the status."""
+        return {
+            "under_way": len(self._tasks), "sent": self.sent, "failed": self.failed, "too_large": self.too_large,
+            "too_many": self.too_many, "incomplete": self.incomplete,
+        }  # fmt: skip
+
     async def start(self) -> None:
         """There is nothing to start."""
 

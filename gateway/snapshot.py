@@ -81,6 +81,7 @@ class Snapshot:
         request_ids: RequestIds,
         readiness: Readiness,
         access_log: AccessLog | None,
+        mirrors: Mapping[str, Mirror],
         counters: Counters,
         caching: Caching | None,
     ) -> None:
@@ -94,6 +95,7 @@ class Snapshot:
         self.readiness = readiness
         self.counters = counters
         self.caching = caching  # None where no route has a cache
+        self.mirrors = mirrors  # by route
         self._trusted = trusted
         self._access = access
         self._access_log = access_log
@@ -158,6 +160,7 @@ class _Builder:
         log = config.access_log
         self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
         self.caching = self._caching()
+        self.mirrors: dict[str, Mirror] = {}
         self.upstream_options = config.all_upstreams()
         self.upstreams = {name: self._kept_upstream(name, options) for name, options in self.upstream_options.items()}
 
@@ -174,6 +177,7 @@ class _Builder:
             request_ids=self.request_ids,
             readiness=self.readiness,
             access_log=self.access_log,
+            mirrors=self.mirrors,
             counters=self.counters,
             caching=self.caching,
         )
@@ -287,7 +291,9 @@ class _Builder:
             share, total, most = mirrored.percent / 100, mirrored.timeout, mirrored.max_in_flight
             return Mirror(options.name, upstream, timeouts, share=share, total=total, most=most)
 
-        return self.draft.keep(("mirror", options.name), (mirrored, upstream, timeouts), make)
+        mirror = self.draft.keep(("mirror", options.name), (mirrored, upstream, timeouts), make)
+        self.mirrors[options.name] = mirror
+        return mirror
 
     # ------------------------------------------------------------ upstreams
 

@@ -16,11 +16,15 @@ async def status(gateway: Gateway, _order: Order) -> dict[str, Any]:
         "state": snapshot.readiness.state.value,
         "config": {"file": snapshot.config.source.file, "digest": snapshot.config.digest},
         "upstreams": {name: _upstream(upstream) for name, upstream in snapshot.upstreams.items()},
+        "mirrors": {name: mirror.told() for name, mirror in snapshot.mirrors.items()},
     }
 
 
 def _upstream(upstream: Upstream) -> dict[str, Any]:
-    return {"targets": [_target(target) for target in upstream.targets]}
+    told: dict[str, Any] = {"targets": [_target(target) for target in upstream.targets]}
+    if upstream.keeper is not None:
+        told["discovery"] = upstream.keeper.told()
+    return told
 
 
 def _target(target: AnyTarget) -> dict[str, Any]:

@@ -14,10 +14,12 @@ import dns.rcode
 import pytest
 import trustme
 
+from gateway.admin.status import status
+from gateway.app import GatewayApp
 from support.client import connected, get
 from support.nameserver import nameserver
 from support.origin import Step, Visit, origin, respond
-from support.serving import gateway, on_both
+from support.serving import gateway, on_both, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,6 +225,71 @@ def test_a_certificate_is_checked_against_the_name_and_not_the_address(tmp_path:
             assert target.requests[-1].get("host") == b"search.test:%d" % target.port
 
 
+# ---------------------------------------------------------------- another configuration
+
+
+def text(server: NameServer, port: int, name: str = "search.test", more: str = "") -> str:
+    return (
+        f'[access_log]\nformat = "off"\n[upstreams.search]\n{more}\n'
+        f'discover = {{ dns = "{name}", port = {port}, nameservers = "{server.address}", refresh = "{SOON}", family = "ipv4" }}\n'
+        '[[routes]]\nupstream = "search"\n'
+    )
+
+
+def reloaded(front: Served, path: Path, written: str) -> None:
+    path.write_text(written)
+    assert front.run(front.app._gateway.reloading.now()).changes is not None
+
+
+def test_targets_that_were_found_live_on_in_another_configuration_even_without_dns(tmp_path: Path):
+    path = tmp_path / "routes.toml"
+    with nameserver() as server, origins(2) as (first, second):
+        server.put("search.test", "A", first.host)
+        path.write_text(text(server, first.port))
+        with served(GatewayApp(path), http="gateway.server.protocol:GatewayProtocol") as front:
+            assert get(front.port).body == b"127.0.0.1"
+            target = front.target(upstream="search")
+            keeper = front.app._gateway.snapshot.upstreams["search"].keeper
+            server.rcode = dns.rcode.SERVFAIL
+            reloaded(front, path, text(server, first.port, more="max_connections = 7"))
+            assert front.target(upstream="search") is target
+            assert target.limits.max_connections == 7
+            assert get(front.port).body == b"127.0.0.1"
+            assert (first.connections, target.requests) == (1, 2)
+            server.rcode = dns.rcode.NOERROR
+            server.put("search.test", "A", second.host)
+            until_targets(front, second.host)
+            front.until(lambda: keeper._task.done() and not target.connections)
+
+
+def test_an_upstream_that_is_found_elsewhere_now_has_other_targets(tmp_path: Path):
+    path = tmp_path / "routes.toml"
+    with nameserver() as server, origins(2) as (first, second):
+        server.put("search.test", "A", first.host)
+        server.put("other.test", "A", second.host)
+        path.write_text(text(server, first.port))
+        with served(GatewayApp(path), http="gateway.server.protocol:GatewayProtocol") as front:
+            assert get(front.port).body == b"127.0.0.1"
+            reloaded(front, path, text(server, first.port, "other.test"))
+            assert get(front.port).body == b"127.0.0.2"
+            kept = front.target(upstream="search")
+            reloaded(front, path, text(server, first.port, "other.test") + "\n")
+            assert front.target(upstream="search") is kept
+
+
+def test_the_status_says_what_is_wrong_with_a_discovery():
+    with nameserver() as server, origin() as target:
+        server.put("search.test", "A", target.host)
+        with gateway(options(by_dns(server, target.port))) as front:
+            server.rcode = dns.rcode.SERVFAIL
+            keeper = front.app._gateway.snapshot.upstreams["search"].keeper
+            front.until(lambda: keeper.fault)
+            told = front.run(status(front.app._gateway, None))["upstreams"]["search"]  # type: ignore[arg-type]
+            assert told["discovery"] == {
+                "source": "dns search.test", "fault": "search.test: no name server could answer", "leaving": 0,
+            }  # fmt: skip
+
+
 # ---------------------------------------------------------------- SRV
 
 
@@ -266,7 +333,7 @@ def test_a_file_is_followed_when_it_is_replaced_and_kept_when_it_is_broken(
             front.until(lambda: keeper._failures >= 3)
             assert names(front) == [first.host, second.host]
             path.unlink()
-            front.until(lambda: "cannot be read" in keeper._told)
+            front.until(lambda: "cannot be read" in keeper.fault)
             assert get(front.port).status == 200
             write(path, f'targets = ["{second.url}"]')
             until_targets(front, second.host)

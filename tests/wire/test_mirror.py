@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.mirror import Mirror
+from gateway.admin.status import status
 from support.client import connected, get
 from support.origin import Step, Visit, echo, hang, nobody, origin, raw, reset, respond
 from support.serving import gateway, on_both
@@ -17,6 +17,7 @@ from support.serving import gateway, on_both
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.mirror import Mirror
     from support.origin import Origin
     from support.serving import Entrance, Served
 
@@ -42,7 +43,8 @@ class Trio:
 
 
 def mirror_of(front: Served) -> Mirror:
-    return next(thing for thing in front.app._gateway.lasting.running() if isinstance(thing, Mirror))
+    (mirror,) = front.app._gateway.snapshot.mirrors.values()
+    return mirror
 
 
 @contextmanager
@@ -297,6 +299,14 @@ def test_a_copy_on_a_stale_connection_is_sent_once_more():
         get(trio.port)
         trio.until(sent=2)
         assert len(trio.second.requests) == 3
+
+
+def test_the_status_counts_what_became_of_copies():
+    with mirrored() as trio:
+        get(trio.port)
+        trio.until(sent=1)
+        told = trio.front.run(status(trio.front.app._gateway, None))["mirrors"]  # type: ignore[arg-type]
+        assert told == {"all": {"under_way": 0, "sent": 1, "failed": 0, "too_large": 0, "too_many": 0, "incomplete": 0}}
 
 
 def test_copies_that_are_under_way_end_with_the_gateway():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.upstream.discovery.found import MAX_TARGETS, changed, next_look, next_try, settled
 
@@ -51,7 +51,7 @@ class Keeper:
         self._targets = {spec.place: target for spec, target in zip(self.specs, upstream.targets, strict=True)}
         self._leaving: dict[Place, AnyTarget] = {}
         self._failures = 0
-        self._told = ""  # the fault that was logged last; empty while there is none
+        self.fault = ""  # what was logged last; empty while there is none
         self._left_out = 0
         self._task: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
@@ -89,6 +89,10 @@ class Keeper:
         """Something is under way on targets that were leaving."""
         return any(target.is_busy for target in self._leaving.values())
 
+    def told(self) -> dict[str, Any]:
+        """For the status: where it asks, what is wrong with the answer, and how many targets have still to end."""
+        return {"source": self.source, "fault": self.fault, "leaving": len(self._leaving)}
+
     async def stop(self) -> None:
         """End, and drop what is leaving; the other targets are the upstream's to stop."""
         while self._task is not None and not self._task.done():
@@ -120,8 +124,8 @@ class Keeper:
             self._tell(str(exc) or repr(exc))
             return next_try(self._failures, self._refresh)
         self._failures = 0
-        if self._told:
-            self._told = ""
+        if self.fault:
+            self.fault = ""
             log.info("discovery works again", extra={"upstream": self._upstream.name})
         return pause
 
@@ -177,8 +181,8 @@ class Keeper:
 
     def _tell(self, reason: str) -> None:
         """Once for each fault, not each time that it is met."""
-        if reason != self._told:
-            self._told = reason
+        if reason != self.fault:
+            self.fault = reason
             log.warning(
                 "discovery failed",
                 extra={"upstream": self._upstream.name, "reason": reason, "kept": len(self._targets)},
