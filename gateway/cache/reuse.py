@@ -28,6 +28,9 @@ class Verdict(Enum):
     PASS = "pass"  # noqa: S105 - not for this request at all
 
 
+_USE: Final = Verdict.USE  # found without looking into the enumeration, which is dear
+
+
 def select(entries: Sequence[Entry], ask: Ask) -> Entry | None:
     """The first of the variants, which come newest first, that the request's fields select."""
     for entry in entries:
@@ -47,7 +50,7 @@ def reuse(entry: Entry, ask: Ask, now: float) -> Verdict:
     fresh_for = entry.fresh_until - now
     if not ask.concerns:
         if fresh_for > 0 and not entry.always_validate:
-            return Verdict.USE
+            return _USE
     elif ask.is_authorized and not entry.for_authorized:
         return Verdict.PASS
     elif entry.always_validate:

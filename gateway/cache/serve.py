@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     Trail = tuple[bytes, tuple[bytes | None, ...]]
 
+USE: Final = Verdict.USE  # found without looking into the enumeration, which is dear
 COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
 REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
 MAX_REFUSED: Final = 8192  # such keys that are remembered
@@ -114,11 +115,11 @@ class RouteCache:
             return None
         ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
         entry = select(entries, ask)
-        if entry is None or entry.length > WHOLE or ask.is_odd or reuse(entry, ask, now) is not Verdict.USE:
+        if entry is None or entry.length > WHOLE or reuse(entry, ask, now) is not USE:
             return None
         if not ask.concerns and entry.part is None:
             return self._plain_reply(exchange, key, entry, now)
-        return self._reply(exchange, key, entry, ask, Outcome(ttl=int(entry.fresh_until - now)))
+        return None if ask.is_odd else self._reply(exchange, key, entry, ask, Outcome(ttl=int(entry.fresh_until - now)))
 
     def _plain_reply(self, exchange: Exchange, key: bytes, entry: Entry, now: float) -> Reply:
         """`_reply` to a request without conditions, whose fields are made once a second."""

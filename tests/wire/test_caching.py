@@ -653,6 +653,7 @@ def test_results_are_counted_by_route():
             get(pair.port, path)
         get(pair.port, "/a", method="DELETE")
         caching = pair.gateway.app._gateway.snapshot.caching
+        pair.gateway.until(lambda: sum(caching.note.counts.values()) == 4)  # an exchange is counted behind its answer
         found = {metric.name: metric.samples for metric in caching.note.collect(caching.store)}
         assert found["gateway_cache_requests_total"] == {("all", "miss"): 2, ("all", "hit"): 1, ("all", "bypass"): 1}
         assert found["gateway_cache_entries"] == {("memory",): 1}
