@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _HTML: Final = (b"content-type", b"text/html; charset=utf-8")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
-_RETRY_AFTER: Final = (b"retry-after", b"5")  # seconds: by then the ready set has been looked at again
-
 _KINDS: Final = 256  # bodies that are kept; there are fewer classes of errors
 _PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 499: "Client Closed Request"}  # RFC 9110 section 15.5
 _MEMO_LENGTH: Final = 256  # bytes of an Accept that is worth remembering
@@ -44,7 +42,7 @@ def error_reply(
         kind, body = _PROBLEM, before + json.dumps(name).encode() + after
     headers = [kind, _NO_STORE, (b"proxy-status", b"gateway; error=" + error.proxy_error.encode())]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(_RETRY_AFTER)
+        headers.append((b"retry-after", b"%d" % error.retry_after))
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"allow", _allowed(allow)))
     return Reply(status, headers, body, error)

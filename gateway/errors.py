@@ -18,9 +18,11 @@ class Reach(Enum):
 
 
 class GatewayError(Exception):
-    """A failure with its answer. `detail` is the client's sentence, `args` are the log's."""
+    """A failure with its answer. `detail` is the client's sentence, `args` are the log's. retry_after: seconds that a
+    client who gets a 503 is asked to wait."""
 
     status = 500
+    retry_after = 5  # by then the ready set has been looked at again
     proxy_error = "proxy_internal_error"  # RFC 9209 section 2.3
     reach = Reach.UNSENT
     detail = "The gateway could not handle this request."
@@ -125,11 +127,22 @@ class NoTarget(TargetError):
 
 
 class ConnectionLimitReached(TargetError):
-    """Every connection is busy, and the queue for one was full or too slow."""
+    """Every connection is busy, and the queue for one was full or too slow; or no more requests are taken on."""
 
     status = 503
+    retry_after = 1
     proxy_error = "connection_limit_reached"
     detail = "The service behind this gateway is busy."
+
+
+class CircuitOpen(TargetError):
+    """Most attempts on the upstream failed, and it is left alone for a while."""
+
+    status = 503
+
+    def __init__(self, message: str = "", *, reach: Reach | None = None, retry_after: int = 5) -> None:
+        super().__init__(message, reach=reach)
+        self.retry_after = retry_after
 
 
 class ConnectionRefused(TargetError):
@@ -219,6 +232,16 @@ class IncompleteResponse(BadResponse):
     """The target closed, or broke the framing, inside its answer."""
 
     proxy_error = "http_response_incomplete"
+
+
+class AnswerDeclined(TargetError):
+    """An answer that another target is to give in place of this one. Clients see it only where none does after all."""
+
+    reach = Reach.ANSWERED
+
+    def __init__(self, message: str = "", *, reach: Reach | None = None, status: int = 502) -> None:
+        super().__init__(message, reach=reach)
+        self.status = status
 
 
 class UpgradeFailed(TargetError):

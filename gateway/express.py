@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
 from gateway.deliver import made
-from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
+from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import Exchange, ResponseHead
 from gateway.forward import BODY_METHODS, is_event_stream
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import framing, host_for, response_headers
+from gateway.repeat import declines
 from gateway.rfc.headers import end_to_end
 from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines, passed_on
 from gateway.server.refusal import refusal
@@ -153,6 +154,9 @@ class Trip:
             raise NoTarget(f"upstream {upstream.name} has no target")
         data = self._made(route, share, target)
         link = cast("Connection | None", target.take(exchange))  # local apps are no business of this lane
+        if link is not None and upstream.needs_task:
+            link.give_back()
+            link = None
         if link is None:
             self._go_on(first=target)
             return
@@ -218,8 +222,14 @@ class Trip:
         self.pipeline.finish(self._exchange)
 
     def _response(self, head: AnswerHead) -> ResponseHead | None:
-        """The answer's head as the client gets it, written down in `_lines`; None where a policy of ours failed over it."""
-        exchange = self._exchange
+        """The answer's head as the client gets it, written down in `_lines`; None where a policy of ours failed over it,
+        or another target is to answer."""
+        exchange, upstream = self._exchange, self._share.upstream
+        if head.status in upstream.declined and declines(head.status, exchange, upstream, (self._target,)):
+            if self._link is not None:
+                self._link.abandon(self)
+            self.failed(AnswerDeclined(f"answered {head.status}", status=head.status))
+            return None
         exchange.first_byte_at = self._gateway.deadlines.now()
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         try:

@@ -2,18 +2,22 @@
 
 An attempt fails with how far it got (`Reach`), and that decides whether there is another: nothing sent means the next
 target; a reused connection that died without a byte of an answer means once more on a fresh one, if the method is
-idempotent and the body can be sent again. Nothing else is repeated here.
+idempotent and the body can be sent again. What a target may have processed, or answered badly, goes to another one as
+far as the upstream's `retry` lets it (`gateway.limits.retry`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from gateway.errors import ClientGone, ConnectionTerminated, GatewayError, NoTarget, Reach, TargetError
+from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError
 from gateway.exchange import ResponseHead
+from gateway.hedge import hedge_delay, hedged, second_attempt
 from gateway.outgoing import EXPECT, end_to_end_trailers, framing, host_for, response_headers, wants_trailers
-from gateway.rfc.message import CHUNKED, IDEMPOTENT
+from gateway.repeat import decline, pause_after, timeouts_of
+from gateway.rfc.message import CHUNKED
 from gateway.tunnel import splice
 from gateway.upstream.answer import Answer
 from gateway.upstream.sink import Outgoing
@@ -38,9 +42,13 @@ CONTINUE_WAIT: Final = 1.0  # seconds to wait for a 100 before the body is sent 
 
 
 class Departure:
-    """What is the same in every attempt: the request as it leaves us, but for Host, and where it may go."""
+    """What is the same in every attempt: the request as it leaves us, but for Host, and where it may go. tried, retries:
+    the targets that the next attempt passes over, and what was spent of `retry.retries`. timeouts: of the next attempt;
+    patience: of the last one."""
 
-    __slots__ = ("body", "expects_continue", "headers", "host_header", "target", "timeouts", "upstream")
+    __slots__ = (
+        "body", "expects_continue", "headers", "host_header", "patience", "retries", "target", "timeouts", "tried", "upstream",
+    )  # fmt: skip
 
     def __init__(
         self, upstream: Upstream, target: bytes, headers: Headers, body: RequestBody, timeouts: Timeouts,
@@ -50,9 +58,11 @@ class Departure:
         self.target = target
         self.headers = headers
         self.body = body
-        self.timeouts = timeouts
+        self.timeouts = self.patience = timeouts
         self.host_header = host_header
         self.expects_continue = expects_continue
+        self.tried: tuple[AnyTarget, ...] = ()
+        self.retries = 0
 
 
 def forward(
@@ -84,21 +94,24 @@ async def attempt(
     exchange: Exchange, departure: Departure, traveller: Traveller, first: AnyTarget | None = None,
     failure: TargetError | None = None,
 ) -> None:  # fmt: skip
-    """Go to one target after the other, as far as failures may be repeated."""
-    tried: tuple[AnyTarget, ...] = ()
+    """Go to one target after the other, as far as failures may be repeated. Whoever goes to another one on the way has
+    said so by `exchange.target`."""
     error: GatewayError | None = failure
     upstream = departure.upstream
     exchange.upstream_name = upstream.name
     if first is not None and failure is not None:
-        tried = _tried_after(failure, exchange, departure, first, tried)
-        first = None
+        exchange.target, first = first, None
+        if pause := pause_after(failure, exchange, departure):
+            await asyncio.sleep(pause)
     while True:
-        target = first or upstream.pick(exchange, tried)
+        target = first or upstream.pick(exchange, departure.tried)
         first = None
         if target is None:
             raise error or NoTarget(f"upstream {upstream.name} has no target")
         exchange.target = target
         exchange.attempts += 1
+        if upstream.is_hasty:
+            departure.timeouts = timeouts_of(exchange, departure, target)
         upstream.began(exchange, target)
         try:
             link = None if exchange.reused else target.take(exchange)  # after a stale connection only a fresh one
@@ -107,38 +120,28 @@ async def attempt(
             exchange.reused = link.reused
             await traveller.over(link)
         except TargetError as exc:
-            upstream.ended(exchange, target, exc)
+            upstream.ended(exchange, exchange.target, exc)
             if traveller.has_started():
                 raise
             error = exc
-            tried = _tried_after(exc, exchange, departure, target, tried)
+            if pause := pause_after(exc, exchange, departure):
+                await asyncio.sleep(pause)
             if departure.body.length:
                 departure.body.rewind()
         except BaseException as exc:
-            upstream.ended(exchange, target, exc)
+            upstream.ended(exchange, exchange.target, exc)
             raise
         else:
-            upstream.ended(exchange, target, None)
+            upstream.ended(exchange, exchange.target, None)
             return
-
-
-def _tried_after(
-    error: TargetError, exchange: Exchange, departure: Departure, target: AnyTarget, tried: tuple[AnyTarget, ...]
-) -> tuple[AnyTarget, ...]:
-    """Which targets the next attempt passes over; raises `error` where there must be none."""
-    if error.reach is Reach.UNSENT:
-        return (*tried, target)
-    stale = isinstance(error, ConnectionTerminated) and error.reach is Reach.MAYBE_PROCESSED and exchange.reused
-    if stale and exchange.method in IDEMPOTENT and departure.body.replayable:
-        return tried  # its other connections may be as stale, but a fresh one is made when they run out
-    raise error
 
 
 class Trip:
     """One exchange on its way to a target and back, over one link after the other until a target has answered."""
 
-    __slots__ = ("_answer", "_connecting", "_delivery", "_departure", "_exchange", "_has_left", "_link")
+    __slots__ = ("_answer", "_connecting", "_delivery", "_departure", "_exchange", "_has_left", "_link", "_second")
     make_answer: Callable[[AnyLink, OnInterim], Answer] = Answer
+    may_hedge = True
 
     def __init__(self, exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
         self._exchange = exchange
@@ -148,6 +151,7 @@ class Trip:
         self._connecting: asyncio.Task[AnyLink] | None = None
         self._link: AnyLink | None = None
         self._answer: Answer | None = None
+        self._second: asyncio.Task[object] | None = None
 
     @property
     def body(self) -> RequestBody:
@@ -162,6 +166,8 @@ class Trip:
         if self._link is not None and self._answer is not None:
             self._link.abandon(self._answer)
             self._answer.failed(ClientGone())
+            if self._second is not None:
+                self._second.cancel()
         elif self._connecting is not None:
             self._connecting.cancel()
 
@@ -204,9 +210,13 @@ class Trip:
             link.send(outgoing(self._exchange, departure), answer)
             if departure.body.length:
                 pump = asyncio.get_running_loop().create_task(_send_up(departure.body, link, answer, gate))
+            if departure.upstream.hedges and self.may_hedge and (delay := hedge_delay(self._exchange, departure)) is not None:
+                self._link, self._answer = link, answer = await self._hedge(link, answer, delay)
             while answer.final is None:
                 await answer.news()
             head = answer.final
+            if head.status in departure.upstream.declined:
+                decline(head.status, self._exchange, departure)
             self._exchange.first_byte_at = delivery.deadlines.now()
             if answer.rest is None:
                 await self.deliver(head, link, answer)
@@ -223,6 +233,21 @@ class Trip:
             if pump is not None and not pump.done():
                 pump.cancel()
                 await asyncio.wait((pump,))
+
+    async def _hedge(self, link: AnyLink, answer: Answer, delay: float) -> tuple[AnyLink, Answer]:
+        """The link and the answer that the client is to have, when this one has not begun within `delay` seconds."""
+        exchange, departure = self._exchange, self._departure
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await answer.wait_head()
+        if answer.final is not None or (second := second_attempt(exchange, departure)) is None:
+            return link, answer
+        request = outgoing(exchange, departure, second.target)
+        return await hedged(exchange, departure, link, answer, second, request=request, watch=self._beside)
+
+    def _beside(self, task: asyncio.Task[object]) -> None:
+        """The task of a second attempt, which ends when the client leaves."""
+        self._second = task
 
     async def deliver(self, head: AnswerHead, link: AnyLink, answer: Answer) -> None:
         """The final answer to the client."""
@@ -250,9 +275,10 @@ def is_event_stream(response: ResponseHead) -> bool:
     return kind is not None and kind[:17].lower() == b"text/event-stream"
 
 
-def outgoing(exchange: Exchange, departure: Departure) -> Outgoing:
+def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None = None) -> Outgoing:
+    """target: where it is not the one of the exchange."""
     body = departure.body
-    target = exchange.target
+    target = target or exchange.target
     assert target is not None
     exchange.host_sent = host_for(exchange, target, departure.host_header)
     headers = [(b"host", exchange.host_sent), *departure.headers]

@@ -37,12 +37,13 @@ from gateway.rfc.uri import match_path
 from gateway.route import Route, Share
 from gateway.router import Match, PathPattern, Rejected, Router, compile_path, quoted
 from gateway.server.settings import ServerSettings
-from gateway.upkeep import health_of
+from gateway.upkeep import guard_of, health_of, retry_of
 from gateway.upstream.address import Address
 from gateway.upstream.discovery import DISCOVERIES
 from gateway.upstream.discovery.found import Spec
 from gateway.upstream.discovery.keeper import Keeper
 from gateway.upstream.local import LocalApp, LocalTarget
+from gateway.upstream.metrics import upstream_metrics
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.tls import client_context
 from gateway.upstream.upstream import Upstream
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
     from gateway.exchange import Exchange
     from gateway.lasting import Draft
+    from gateway.observe.counters import Metric
     from gateway.policy import Policy
     from gateway.upstream.upstream import AnyTarget
 
@@ -123,6 +125,10 @@ class Snapshot:
         exchange.route = route
         exchange.captures = captures if exchange.match_path is exchange.path else quoted(captures)
         return route
+
+    def metrics(self) -> list[Metric]:
+        """All numbers of this process, as they are now."""
+        return [*self.counters.collect(), *upstream_metrics(self.upstreams.values())]
 
     def _resolve_client(self, exchange: Exchange) -> None:
         if self._trusted.contains(exchange.peer):
@@ -318,7 +324,8 @@ class _Builder:
         host_header = self.config.host_header_for(options).encode()
         upstream = Upstream(
             name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
-            health=health_of(options, self.deadlines),
+            health=health_of(options, self.deadlines), guard=guard_of(options, self.deadlines),
+            retry=retry_of(self.config.retry_for(options), self.deadlines),
         )  # fmt: skip
         if discover is not None:
             upstream.keeper = Keeper(

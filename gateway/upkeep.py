@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway import config as c
+from gateway.limits.adaptive import AdaptiveRules
+from gateway.limits.breaker import BreakerRules
 from gateway.limits.outlier import Passive
+from gateway.upstream.guard import Guard
 from gateway.upstream.health import Health
 from gateway.upstream.probe import HealthCheck
+from gateway.upstream.retry import Retry
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
@@ -20,6 +25,37 @@ def health_of(options: c.UpstreamOptions, deadlines: Deadlines) -> Health | None
     if check is None and passive is None:
         return None
     return Health(deadlines, check, passive, options.slow_start or 0)
+
+
+def guard_of(options: c.UpstreamOptions, deadlines: Deadlines) -> Guard | None:
+    """What bounds the targets' work; None where connections alone do."""
+    breaker, adaptive = options.circuit_breaker, options.adaptive_concurrency
+    circuit = _circuit(breaker) if isinstance(breaker, c.BreakerOptions) else None
+    limits = _adaptive(adaptive) if isinstance(adaptive, c.AdaptiveOptions) else None
+    if circuit is None and limits is None and options.max_requests is None:
+        return None
+    return Guard(deadlines.now, options.max_requests or inf, circuit, limits)
+
+
+def retry_of(options: c.RetryOptions | None, deadlines: Deadlines) -> Retry | None:
+    """What may be repeated; None for nothing."""
+    return None if options is None else Retry(options.rules(), deadlines.now)
+
+
+def _circuit(options: c.BreakerOptions) -> BreakerRules:
+    return BreakerRules(
+        error_rate=options.error_rate,
+        min_requests=options.min_requests,
+        window=options.window,
+        open_for=options.open_for,
+        statuses=c.statuses(options.status),
+    )
+
+
+def _adaptive(options: c.AdaptiveOptions) -> AdaptiveRules:
+    return AdaptiveRules(
+        lowest=options.min, highest=options.max, initial=options.initial, tolerance=options.tolerance
+    )
 
 
 def _health_check(options: c.HealthCheckOptions) -> HealthCheck:

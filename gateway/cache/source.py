@@ -210,7 +210,9 @@ class Fetch:
 
 
 class Passage(Trip):
-    """A client's exchange that the cache only looks at."""
+    """A client's exchange that the cache only looks at. One answer is looked at, so there is none beside it."""
+
+    may_hedge = False
 
     __slots__ = ("_observer", "_observing", "make_answer")
 

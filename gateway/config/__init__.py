@@ -10,24 +10,29 @@ from gateway.config.caching import CacheOptions, QueryOptions, RouteCacheOptions
 from gateway.config.discover import Discover
 from gateway.config.edits import HeaderEdits, RequestHeaderEdits, ResponseHeaderEdits
 from gateway.config.faults import ConfigError, Fault
-from gateway.config.health import HealthCheckOptions, PassiveOptions, statuses
+from gateway.config.guard import AdaptiveOptions, BreakerOptions
+from gateway.config.health import HealthCheckOptions, PassiveOptions
 from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.lint import lint
 from gateway.config.model import Config, inline_upstream
 from gateway.config.observe import AccessLogOptions, AdminOptions
 from gateway.config.reading import build, load, parse
 from gateway.config.redis import RedisOptions
+from gateway.config.retry import RetryOptions
 from gateway.config.routes import MirrorOptions, RedirectOptions, RespondOptions, RouteOptions, Share
 from gateway.config.schema import json_schema
 from gateway.config.server import Certificate, Server, ServerLimits, ServerTimeouts, ServerTls
 from gateway.config.source import Source
 from gateway.config.targets import TargetOptions, TargetsFile, read_targets
+from gateway.config.texts import statuses
 from gateway.config.upstreams import Keepalive, UpstreamOptions, UpstreamTls
 
 __all__ = [
     "Access",
     "AccessLogOptions",
+    "AdaptiveOptions",
     "AdminOptions",
+    "BreakerOptions",
     "CacheOptions",
     "Certificate",
     "Compression",
@@ -49,6 +54,7 @@ __all__ = [
     "RequestHeaderEdits",
     "RespondOptions",
     "ResponseHeaderEdits",
+    "RetryOptions",
     "RouteCacheOptions",
     "RouteOptions",
     "Server",

@@ -6,41 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from gateway.config.faults import Wrong
 from gateway.config.inherited import switch
-from gateway.config.options import Options, Whole, described, several
-from gateway.config.texts import Method
+from gateway.config.options import Options, Whole
+from gateway.config.texts import Method, Statuses
 from gateway.config.units import Percent, PositiveDuration
 from gateway.policies.headers import field_name, field_value
 
-_STATUS: Final = re.compile(r"[1-5](?:\d\d|xx)", re.ASCII)
 _ORIGIN_FORM: Final = re.compile(r"/[!-\"$-~]*", re.ASCII)  # no fragment
-_STATUS_SCHEMA: Final = {"type": "string", "pattern": r"^[1-5](\d\d|xx)$", "examples": ["200", "5xx"]}
-
-
-def _status(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise Wrong(f"a status is wanted, not {described(value)}", 'write "503" or "5xx"')
-    if not _STATUS.fullmatch(value):
-        raise Wrong(f'"{value}" is not a status', 'write "503" or "5xx"')
-    return value
-
-
-Status = Annotated[str, BeforeValidator(_status), WithJsonSchema(_STATUS_SCHEMA)]
-Statuses = Annotated[list[Status], BeforeValidator(several, json_schema_input_type=list[Status] | Status)]
-
-
-def statuses(words: list[str]) -> frozenset[int]:
-    """The numbers that "503" and "5xx" stand for."""
-    found: set[int] = set()
-    for word in words:
-        first = int(word[0]) * 100
-        found.update(range(first, first + 100) if word.endswith("xx") else [int(word)])
-    return frozenset(found)
 
 
 class HealthCheckOptions(Options):

@@ -1,4 +1,4 @@
-"""What `[defaults]` gives to every route and upstream, and each may override: timeouts, compression, HSTS."""
+"""What `[defaults]` gives to every route and upstream, and each may override: timeouts, compression, HSTS, retries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from gateway.config.faults import KeyPath, Wrong
 from gateway.config.options import FromEnvironment, Options, Switch, Whole, described, switched, whole
+from gateway.config.retry import RetryOptions
 from gateway.config.units import PositiveDuration, Size, WholeSeconds
 from gateway.policies.compression import DEFAULT_MIN_SIZE, DEFAULT_TYPES
 from gateway.policies.compression import Compression as CompressionPolicy
@@ -118,6 +119,10 @@ CompressionSwitch = Annotated[
     Compression | bool | None,
     BeforeValidator(switch(Compression), json_schema_input_type=Compression | bool),
 ]
+RetrySwitch = Annotated[
+    RetryOptions | bool | None,
+    BeforeValidator(switch(RetryOptions), json_schema_input_type=RetryOptions | bool),
+]
 HstsSwitch = Annotated[Hsts | bool | None, BeforeValidator(switch(Hsts), json_schema_input_type=Hsts | bool)]
 
 
@@ -127,3 +132,4 @@ class Defaults(Options):
     timeouts: Timeouts = Field(default=Timeouts(), description="Of exchanges with targets")
     compression: CompressionSwitch = Field(default=False, description="Off unless it is given")
     hsts: HstsSwitch = Field(default=False, description="Off unless it is given")
+    retry: RetrySwitch = Field(default=RetryOptions(), description="What is sent again to another target")

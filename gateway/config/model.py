@@ -15,6 +15,7 @@ from gateway.config.inherited import Compression, Defaults, Hsts, Timeouts
 from gateway.config.observe import AccessLogOptions, AdminOptions
 from gateway.config.options import Options, read
 from gateway.config.redis import RedisOptions
+from gateway.config.retry import RetryOptions
 from gateway.config.routes import RouteOptions
 from gateway.config.server import Server
 from gateway.config.source import Source
@@ -113,6 +114,11 @@ class Config(Options):
     def hsts_for(self, route: RouteOptions) -> Hsts | None:
         chosen = self.defaults.hsts if route.hsts is None else route.hsts
         return chosen if isinstance(chosen, Hsts) else None
+
+    def retry_for(self, upstream: UpstreamOptions) -> RetryOptions | None:
+        """None where nothing is sent again."""
+        chosen = self.defaults.retry if upstream.retry is None else upstream.retry
+        return chosen if isinstance(chosen, RetryOptions) else None
 
     def max_body_for(self, route: RouteOptions) -> int:
         """Bytes."""

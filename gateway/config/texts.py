@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from gateway.config.faults import Wrong
-from gateway.config.options import Reading, several
+from gateway.config.options import Reading, described, several
 from gateway.policies.headers import field_name
 from gateway.policies.template import SOURCES
 from gateway.rfc.forwarded import Networks
@@ -21,6 +21,8 @@ PRESERVE: Final = "preserve"
 UPSTREAM: Final = "upstream"
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.ASCII)
+_STATUS_SCHEMA: Final = {"type": "string", "pattern": r"^[1-5](\d\d|xx)$", "examples": ["200", "5xx"]}
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 
 
@@ -127,6 +129,25 @@ def _host_value(text: str) -> str:
     return text
 
 
+def read_status(value: object) -> str:
+    """ "503" or "5xx", as text or number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise Wrong(f"a status is wanted, not {described(value)}", 'write "503" or "5xx"')
+    if not _STATUS.fullmatch(text):
+        raise Wrong(f'"{text}" is not a status', 'write "503" or "5xx"')
+    return text
+
+
+def statuses(words: list[str]) -> frozenset[int]:
+    """The numbers that "503" and "5xx" stand for."""
+    found: set[int] = set()
+    for word in words:
+        first = int(word[0]) * 100
+        found.update(range(first, first + 100) if word.endswith("xx") else [int(word)])
+    return frozenset(found)
+
+
 def _base(info: ValidationInfo) -> Path:
     return info.context.base if isinstance(info.context, Reading) else Path()
 
@@ -163,4 +184,6 @@ Condition = Annotated[str, AfterValidator(_condition)]
 HostValue = Annotated[str, AfterValidator(_host_value)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 FileToWrite = Annotated[Path, AfterValidator(_file_to_write)]
+Status = Annotated[str, BeforeValidator(read_status), WithJsonSchema(_STATUS_SCHEMA)]
+Statuses = Annotated[list[Status], BeforeValidator(several, json_schema_input_type=list[Status] | Status)]
 Hosts = Annotated[list[Host], BeforeValidator(several, json_schema_input_type=list[str] | str)]

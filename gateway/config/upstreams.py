@@ -11,8 +11,9 @@ from gateway.balance import BALANCERS
 from gateway.config.balance import BalancerName, HashOn, StickyOptions
 from gateway.config.discover import Discover, is_by_dns
 from gateway.config.faults import Wrong
+from gateway.config.guard import AdaptiveSwitch, BreakerSwitch
 from gateway.config.health import HealthCheckOptions, PassiveOptions, PassiveSwitch
-from gateway.config.inherited import Timeouts
+from gateway.config.inherited import RetrySwitch, Timeouts
 from gateway.config.options import Options, Switch, Whole, read, switched, whole
 from gateway.config.targets import Targets, listed, missing_targets, repeated, urls_of
 from gateway.config.texts import ExistingFile, HostValue
@@ -78,8 +79,14 @@ class UpstreamOptions(Options):
     max_pending: Whole = Field(
         default=1000, ge=0, description="Requests that wait for a connection, per target; 503 above"
     )
+    max_requests: Whole | None = Field(
+        default=None, ge=1, description="Requests in flight per target, waiting ones too; 503 where all are at it"
+    )
+    adaptive_concurrency: AdaptiveSwitch = Field(default=False, description="The same, found from latency")
+    circuit_breaker: BreakerSwitch = Field(default=False, description="503 at once while most attempts fail")
     health_check: HealthCheckOptions | None = Field(default=None, description="Probes of every target; none if left out")
     passive: PassiveSwitch = Field(default=PassiveOptions(), description="Targets that fail are left out for a while")
+    retry: RetrySwitch = Field(default=None, description="In place of the one in [defaults]")
     slow_start: PositiveDuration | None = Field(
         default=None, description="How long a target that recovered takes to get its whole part again"
     )

@@ -35,14 +35,15 @@ class AdaptiveRules:
 
 
 class Adaptive:
-    """The limit of one target. Latencies are seconds; `now` is on any clock that goes forward."""
+    """The limit of one target. Latencies are seconds; `now` is on any clock that goes forward. unqueued: what is thought
+    of the latency without a queue, 0 while nothing is known."""
 
-    __slots__ = ("_before", "_began", "_full_windows", "_peak", "_rules", "_seen", "_unqueued", "limit")
+    __slots__ = ("_before", "_began", "_full_windows", "_peak", "_seen", "limit", "rules", "unqueued")
 
     def __init__(self, rules: AdaptiveRules, now: float) -> None:
         self.limit = float(min(max(rules.initial, rules.lowest), rules.highest))
-        self._rules = rules
-        self._unqueued = 0.0  # 0 while nothing is known
+        self.rules = rules
+        self.unqueued = 0.0
         self._before = 0.0  # the limit before this window lets in only a few; else 0
         self._full_windows = 0
         self._began = now
@@ -64,29 +65,29 @@ class Adaptive:
 
     def _close(self, latency: float) -> None:
         if self._before:
-            self._unqueued = latency
+            self.unqueued = latency
             self.limit, self._before = self._before, 0.0
             return
         is_full = self._peak >= NEAR * self.limit
         self._learn(latency, is_full=is_full)
         if is_full:
             self._full_windows += 1
-        if not self._unqueued or self._full_windows >= RECHECK:
+        if not self.unqueued or self._full_windows >= RECHECK:
             self._full_windows = 0
             self._before = self.limit
-            self.limit = float(max(CALM, self._rules.lowest))
+            self.limit = float(max(CALM, self.rules.lowest))
             return
-        gradient = max(STEEPEST, min(1.0, (1 + self._rules.tolerance) * self._unqueued / latency))
+        gradient = max(STEEPEST, min(1.0, (1 + self.rules.tolerance) * self.unqueued / latency))
         if is_full or gradient < 1:
             self._set(self.limit * gradient + self.limit**0.5 / 8)
 
     def _learn(self, latency: float, *, is_full: bool) -> None:
-        if self._peak <= max(CALM, self._rules.lowest) or (not self._unqueued and not is_full):
-            self._unqueued += (FAST if self._unqueued else 1) * (latency - self._unqueued)
-        elif latency < self._unqueued:
-            self._unqueued += DOWN * (latency - self._unqueued)
+        if self._peak <= max(CALM, self.rules.lowest) or (not self.unqueued and not is_full):
+            self.unqueued += (FAST if self.unqueued else 1) * (latency - self.unqueued)
+        elif latency < self.unqueued:
+            self.unqueued += DOWN * (latency - self.unqueued)
         elif not is_full:
-            self._unqueued += UP * (latency - self._unqueued)
+            self.unqueued += UP * (latency - self.unqueued)
 
     def _set(self, limit: float) -> None:
-        self.limit = min(max(limit, float(self._rules.lowest)), float(self._rules.highest))
+        self.limit = min(max(limit, float(self.rules.lowest)), float(self.rules.highest))

@@ -2,7 +2,7 @@
 
 Closed, everything goes. It opens when at least `error_rate` of `min_requests` or more attempts failed within `window`
 seconds of a failure. After `open_for` seconds it is half open: one attempt goes, and what becomes of it closes the
-circuit or opens it again.
+circuit or opens it again. One whose end is not seen within `open_for` is not waited for: another one may try.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Circuit(IntEnum):
 
 
 class Breaker:
-    """open_until: when an open circuit will be half open."""
+    """open_until: when the next attempt may try, while the circuit is not closed."""
 
     __slots__ = ("_rules", "_window", "open_until", "state")
 
@@ -44,11 +44,14 @@ class Breaker:
         self._window = FailureWindow()
 
     def asks(self, now: float) -> bool:
-        """Whether an attempt may be made now; while the circuit is not closed, whether it is the one that tries."""
-        if self.state is Circuit.OPEN and now >= self.open_until:
-            self.state = Circuit.HALF_OPEN
+        """Whether an attempt may be made now; while the circuit is not closed, it is the one that tries."""
+        if self.state is Circuit.CLOSED:
             return True
-        return self.state is Circuit.CLOSED
+        if now < self.open_until:
+            return False
+        self.state = Circuit.HALF_OPEN
+        self.open_until = now + self._rules.open_for
+        return True
 
     def failed(self, requests: int, now: float) -> None:
         """An attempt failed while the circuit is closed. requests: the upstream's attempts ever, this one included."""
@@ -60,7 +63,8 @@ class Breaker:
             self._open(now)
 
     def tried(self, now: float, *, failed: bool | None) -> None:
-        """What became of the attempt that tries. failed: None when it came to nothing, and another one has to try."""
+        """What became of the attempt that tries, the last one of them. failed: None when it came to nothing, and another
+        one has to try."""
         if failed:
             self._open(now)
         elif failed is None:

@@ -95,7 +95,7 @@ class Outlier:
         self._window.clear()
 
 
-def is_fault(error: BaseException, *, reused: bool) -> bool:
+def is_fault(error: BaseException | None, *, reused: bool) -> bool:
     """Whether an attempt that ended so speaks against its target. A reused connection that was closed does not: idle
     ones are closed at any time. Neither do limits of ours, nor clients that leave."""
     if not isinstance(error, TargetError) or isinstance(error, ConnectionLimitReached | TotalTimeout):

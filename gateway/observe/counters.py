@@ -45,7 +45,7 @@ class Metric(NamedTuple):
     name: str
     kind: str
     labels: Labels
-    samples: Mapping[Labels, int | Histogram]
+    samples: Mapping[Labels, float | Histogram]
 
 
 class _Served:

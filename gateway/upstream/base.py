@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.balance.peak_ewma import PeakEwma
@@ -9,6 +10,7 @@ from gateway.limits.outlier import Outlier
 from gateway.limits.verdict import Verdict
 
 if TYPE_CHECKING:
+    from gateway.limits.adaptive import Adaptive
     from gateway.upstream.address import Address
 
 
@@ -19,13 +21,16 @@ class TargetBase:
     is ready. drained: by hand. down: by its probes, which `verdict` sums up. ejected: for its failures, which `outlier`
     sums up; `ejected_by_status` where those were answers. reason: of the last time that it was taken out.
     latency: what answers of the target take; for a balancer that learns it.
+    max_in_flight: what a guard lets it have, which `adaptive` finds from latency where that is asked for.
+    checks_passed and checks_failed count probes.
     requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
     users: the upstreams that it runs for, more than one while a configuration follows another.
     """
 
     __slots__ = (
-        "address", "backup", "down", "drained", "ejected", "ejected_by_status", "ejections", "failures", "full_weight",
-        "in_flight", "latency", "name", "outlier", "priority", "reason", "requests", "users", "verdict", "weight",
+        "adaptive", "address", "backup", "checks_failed", "checks_passed", "down", "drained", "ejected",
+        "ejected_by_status", "failures", "full_weight", "in_flight", "latency", "max_in_flight", "name", "outlier",
+        "priority", "reason", "requests", "users", "verdict", "weight",
     )  # fmt: skip
 
     def __init__(self, address: Address, weight: int = 1, priority: int = 0, *, backup: bool = False) -> None:
@@ -42,10 +47,13 @@ class TargetBase:
         self.requests = 0
         self.failures = 0
         self.latency = PeakEwma()
+        self.max_in_flight = inf
+        self.adaptive: Adaptive | None = None
         self.outlier = Outlier()
         self.verdict = Verdict()
         self.ejected_by_status = False
-        self.ejections = 0
+        self.checks_passed = 0
+        self.checks_failed = 0
         self.reason = ""
         self.users = 0
 

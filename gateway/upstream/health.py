@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.deadlines import NEVER
+from gateway.errors import AnswerDeclined
 from gateway.limits.outlier import is_fault, may_eject
 from gateway.limits.slow_start import weight_share
 from gateway.upstream.probe import Prober
@@ -96,15 +97,14 @@ class Health:
         passive = self.passive
         if passive is None or (care := self.cares.get(target)) is None:
             return
-        if error is not None:
-            if not is_fault(error, reused=exchange.reused):
-                return
-        elif exchange.status not in passive.statuses:
+        status = answered_status(exchange, error)
+        if status is not None and status not in passive.statuses:
             target.outlier.in_a_row = 0
-            return
-        now = self.deadlines.now()
-        if target.outlier.failed(passive, target.requests, now) and not target.ejected:
-            care.eject(passive, now, str(error) if error is not None else f"status {exchange.status}", by_status=error is None)
+        elif status is not None or is_fault(error, reused=exchange.reused):
+            now = self.deadlines.now()
+            if target.outlier.failed(passive, target.requests, now) and not target.ejected:
+                reason = str(error) if status is None else f"status {status}"
+                care.eject(passive, now, reason, by_status=status is not None)
 
     def refresh(self) -> None:
         assert self._upstream is not None
@@ -123,10 +123,17 @@ class Health:
         return {"upstream": self._upstream.name, "target": target.name}
 
 
-class Care:
-    """One target under an upstream's health: its timer, and its probes. passed, failed: probes, for the counters."""
+def answered_status(exchange: Exchange, error: BaseException | None) -> int | None:
+    """What the target answered in an attempt; None where it did not."""
+    if isinstance(error, AnswerDeclined):
+        return error.status
+    return exchange.status if error is None else None
 
-    __slots__ = ("_health", "_recovering_since", "bucket", "deadline", "failed", "passed", "prober", "target")
+
+class Care:
+    """One target under an upstream's health: its timer, and its probes."""
+
+    __slots__ = ("_health", "_recovering_since", "bucket", "deadline", "prober", "target")
 
     def __init__(self, health: Health, target: AnyTarget) -> None:
         self._health = health
@@ -134,8 +141,6 @@ class Care:
         self.deadline = NEVER
         self.bucket = NEVER
         self.prober: Prober | None = None
-        self.passed = 0
-        self.failed = 0
         self._recovering_since = 0.0
 
     # ------------------------------------------------------------ life
@@ -174,7 +179,6 @@ class Care:
         until = target.outlier.eject(passive, now)
         target.ejected = True
         target.ejected_by_status = by_status
-        target.ejections += 1
         target.reason = reason
         target.verdict.in_a_row = 0  # only what is probed from now on may end it
         health.deadlines.watch(self, until)
@@ -188,8 +192,8 @@ class Care:
         assert check is not None
         now = health.deadlines.now()
         passed = not fault
-        self.passed += passed
-        self.failed += not passed
+        target.checks_passed += passed
+        target.checks_failed += not passed
         if target.verdict.probed(passed, check.passes, check.fails):
             target.down = not passed
             if passed:

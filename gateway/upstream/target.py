@@ -21,8 +21,10 @@ from gateway.errors import (
     GatewayError,
     TargetError,
 )
+from gateway.rfc.message import IDEMPOTENT
 from gateway.upstream.base import TargetBase
 from gateway.upstream.connection import Connection
+from gateway.upstream.stale import has_news
 from gateway.upstream.tls import tls_error
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Target(TargetBase):
         """An idle connection, at once; None when there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_open and (exchange.method in IDEMPOTENT or not has_news(connection.transport)):
                 connection.reused = True
                 return connection
         return None

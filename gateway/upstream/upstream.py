@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from gateway.balance.affinity import Affinity, Preference
     from gateway.exchange import Exchange
     from gateway.upstream.discovery.keeper import Keeper
+    from gateway.upstream.guard import Guard
     from gateway.upstream.health import Health
     from gateway.upstream.local import LocalTarget
+    from gateway.upstream.retry import Retry
     from gateway.upstream.target import Target
 
     AnyTarget: TypeAlias = Target | LocalTarget
@@ -40,12 +42,16 @@ UPSTREAM = b"upstream"
 
 class Upstream:
     """targets: all of them, in the order of the file. balancer: over those that may be picked now, the ready set.
-    all_out: nobody is in, and so all are tried. health: who judges the targets, where somebody does.
+    all_out: nobody is in, and so all are tried. health: who judges the targets, where somebody does. guard: what they
+    take on at a time, where that is bounded. retry: what may be repeated, None for nothing; declined: the statuses for
+    which it may; is_hasty: an attempt that another may follow has less time; hedges: it may get another one beside it;
+    needs_task: either, so that forwarding takes a task.
     host_header: PRESERVE, UPSTREAM (the target's own name) or a literal value for Host."""
 
     __slots__ = (
-        "_balance", "_clients", "_learner", "_now", "_preference", "_ready", "_started", "_suspect", "all_out", "balancer", "health",
-        "host_header", "is_local", "keeper", "name", "targets",
+        "_adapts", "_balance", "_chooser", "_clients", "_learner", "_now", "_preference", "_ready", "_started", "_suspect", "_timed",
+        "all_out", "balancer", "declined", "guard", "health", "hedges", "host_header", "is_hasty", "is_local",
+        "keeper", "name", "needs_task", "retry", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +64,8 @@ class Upstream:
         now: Callable[[], float] = monotonic,
         *,
         health: Health | None = None,
+        guard: Guard | None = None,
+        retry: Retry | None = None,
     ) -> None:
         """balance: makes the balancer over the ready set, again whenever that changes. preference: what a request
         says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`."""
@@ -69,9 +77,18 @@ class Upstream:
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
         self.targets = tuple(targets)
         self.health = health
-        self._suspect = NO_STATUS if health is None else health.suspect
+        self.retry = retry
+        self.declined = frozenset() if retry is None else retry.rules.statuses
+        self.is_hasty = retry is not None and retry.rules.per_try_timeout is not None
+        self.hedges = retry is not None and retry.rules.hedge
+        self.needs_task = self.is_hasty or self.hedges
+        self.guard = guard
+        self._adapts = guard is not None and guard.adapts
         self._ready, self.all_out = ready_set(self.targets)
         self._preference = preference
+        self._chooser: Preference[AnyTarget] | Guard | None = None
+        self._suspect = NO_STATUS
+        self.mind_all(minded=False)
         self._started = False
         self._now = now
         self._take_in(self._ready)
@@ -88,6 +105,8 @@ class Upstream:
                 target.users -= 1
         self.targets = tuple(targets)
         self._clients = {target: client for target, client in self._clients.items() if target in self.targets}
+        if self.guard is not None:
+            self.guard.over(self, self._preference)
         if self.health is not None and self.health.running:
             self.health.follow(self, self.targets)
         self.refresh()
@@ -108,6 +127,7 @@ class Upstream:
         self._ready = ready
         self.balancer = self._balance(ready)
         self._learner = self.balancer if isinstance(self.balancer, Learns) else None
+        self._timed = self._learner is not None or self._adapts or self.hedges
         if self._preference is not None:
             self._preference.over(ready)
 
@@ -119,16 +139,28 @@ class Upstream:
     # ------------------------------------------------------------ attempts
 
     def pick(self, exchange: Exchange | None, tried: tuple[AnyTarget, ...]) -> AnyTarget | None:
-        """A target that is not in `tried`, or None. exchange: None for what is not a client's request."""
-        if self._preference is None or exchange is None:
+        """A target that is not in `tried`, or None. exchange: None for what is not a client's request. Raises
+        ConnectionLimitReached or CircuitOpen where the guard takes on no more."""
+        if self._chooser is None or exchange is None:
             return self.balancer.pick(b"", tried)
-        return self._preference.pick(self.balancer, exchange, tried)
+        return self._chooser.pick(self.balancer, exchange, tried)
+
+    def mind_all(self, *, minded: bool) -> None:
+        """minded: the guard's circuit is not closed, so that it is asked about each pick, and told each end."""
+        guard = self.guard
+        self._chooser = guard if guard is not None and (minded or guard.bounds) else self._preference
+        statuses = [judge.suspect for judge in (guard, self.health) if judge is not None]
+        self._suspect = 0 if minded else min(statuses, default=NO_STATUS)
+
+    def has_other(self, tried: tuple[AnyTarget, ...]) -> bool:
+        """Whether a target that is not in `tried` may be picked."""
+        return any(target not in tried for target in self._ready)
 
     def began(self, exchange: Exchange, target: AnyTarget) -> None:
         """An attempt on this target begins."""
         target.requests += 1
         target.in_flight += 1
-        if self._learner is not None:
+        if self._timed:
             exchange.attempt_at = self._now()
 
     def ended(self, exchange: Exchange, target: AnyTarget, error: BaseException | None) -> None:
@@ -136,11 +168,17 @@ class Upstream:
         target.in_flight -= 1
         if self._learner is not None:
             teach(self._learner, exchange, target, error, self._now())
+        if self._adapts and self.guard is not None:
+            self.guard.learn(exchange, target)
+        if self.hedges and self.retry is not None:
+            self.retry.learn(exchange)
         if error is None and exchange.status < self._suspect:
             target.outlier.in_a_row = 0
             return
         if isinstance(error, TargetError):
             target.failures += 1
+        if self.guard is not None:
+            self.guard.judge(exchange, error)
         if self.health is not None:
             self.health.ended(exchange, target, error)
 
@@ -173,6 +211,8 @@ class Upstream:
 
     def take_over(self) -> None:
         """Be the one that counts from now on: its targets have their settings, and it judges them."""
+        if self.guard is not None:
+            self.guard.over(self, self._preference)
         if self.health is not None:
             self.health.start(self, self.targets)
         self.refresh()

@@ -43,9 +43,9 @@ def upstream(*targets: Any, **options: Any) -> dict[str, Any]:
 
 @contextmanager
 def pair(*steps: Step, entrance: Entrance = "express", **options: Any) -> Iterator[tuple[Served, list[Origin]]]:
-    """A gateway before one origin for each step."""
+    """A gateway before one origin for each step, that sends nothing twice."""
     with origin(steps[0]) as first, origin(steps[1]) as second:
-        with gateway(upstream(first.url, second.url, **options), entrance) as front:
+        with gateway(upstream(first.url, second.url, **{"retry": False, **options}), entrance) as front:
             yield front, [first, second]
 
 
@@ -308,3 +308,24 @@ def test_who_stops_a_gateway_ends_its_probes_and_its_timers() -> None:
             front.until(lambda: len(server.requests) > 2)
             loop = front.loop
         assert not asyncio.all_tasks(loop)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_the_state_of_targets_and_circuits_can_be_read_as_numbers() -> None:
+    check = {"path": "/healthz", **QUICK}
+    with pair(by_path(), by_path(health=respond(503)), health_check=check, circuit_breaker=True) as (front, servers):
+        front.until(lambda: front.target(1, "u").down and front.target(0, "u").verdict.is_known)
+        assert get(front.port).status == 200
+        numbers = {metric.name: metric.samples for metric in front.app._gateway.snapshot.metrics()}
+        well, ill = (("u", server.url.removeprefix("http://")) for server in servers)
+        assert numbers["gateway_upstream_target_up"] == {well: 1, ill: 0}
+        assert numbers["gateway_upstream_target_ejected"] == {well: 0, ill: 0}
+        assert numbers["gateway_upstream_target_weight"] == {well: 1, ill: 1}
+        assert numbers["gateway_upstream_target_in_flight"] == {well: 0, ill: 0}
+        checks = numbers["gateway_upstream_health_checks_total"]
+        assert set(checks) == {(*well, "passed"), (*ill, "failed")}
+        assert checks[*ill, "failed"] >= 2
+        assert numbers["gateway_circuit_state"] == {("u",): 0}
+        assert numbers["gateway_upstream_requests_total"] == {(*well, "200"): 1}

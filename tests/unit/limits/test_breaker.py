@@ -47,7 +47,14 @@ def test_open_it_lets_nothing_through_until_one_may_try():
     assert not breaker.asks(4.9)
     assert breaker.asks(5.0)
     assert breaker.state is Circuit.HALF_OPEN
-    assert not breaker.asks(5.0)
+    assert not breaker.asks(9.9)
+
+
+def test_one_whose_end_is_not_seen_is_not_waited_for():
+    breaker = opened()
+    breaker.asks(5.0)
+    assert breaker.asks(10.0)
+    assert breaker.state is Circuit.HALF_OPEN
 
 
 @pytest.mark.parametrize(("failed", "state"), [(False, Circuit.CLOSED), (True, Circuit.OPEN)])
@@ -76,7 +83,7 @@ def test_attempts_that_began_before_it_opened_change_nothing():
 
 
 class Life(RuleBasedStateMachine):
-    """Whatever happens, one attempt at most is on its way while the circuit is not closed."""
+    """Whatever happens, no two attempts try within `open_for`, unless the first has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +91,7 @@ class Life(RuleBasedStateMachine):
         self.now = 0.0
         self.requests = 0
         self.trying = False
+        self.trying_since = 0.0
 
     @rule()
     def time_passes(self) -> None:
@@ -95,8 +103,9 @@ class Life(RuleBasedStateMachine):
         if self.breaker.asks(self.now):
             self.requests += 1
             if not was_closed:
-                assert not self.trying
+                assert not self.trying or self.now - self.trying_since >= RULES.open_for
                 self.trying = True
+                self.trying_since = self.now
 
     @rule()
     def an_attempt_fails(self) -> None:
