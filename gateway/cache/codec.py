@@ -12,15 +12,17 @@ answer can be put together from two.
 
 from __future__ import annotations
 
-import math
 import struct
+from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from gateway.cache.entry import MAX_TAGS, MAX_VARY, Entry, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from gateway.cache.entry import Vary
 
 VERSION: Final = 1
 MAX_FIELDS: Final = 1000  # of a response; more than any target may send
@@ -143,8 +145,9 @@ def _pack_numbers(entry: Entry, stamp: Stamp) -> bytes:
 
 
 def _read_entry(data: bytes, key: bytes) -> tuple[Entry, Stamp] | None:
+    """One pass over the strings; a hit in Redis is decoded by it."""
     mark, status, length, chunks, flags, *times, headers, vary, tags = _NUMBERS.unpack_from(data, _FRAME.size)
-    if headers > MAX_FIELDS or vary > MAX_VARY or tags > MAX_TAGS or not all(map(math.isfinite, times)):
+    if headers > MAX_FIELDS or vary > MAX_VARY or tags > MAX_TAGS or not isfinite(sum(times)):
         return None
     position = _FRAME.size + _NUMBERS.size
     part = None
@@ -153,25 +156,32 @@ def _read_entry(data: bytes, key: bytes) -> tuple[Entry, Stamp] | None:
         position += _PART.size
     count = 3 + 2 * headers + 2 * vary + tags
     lengths = struct.unpack_from(f"!{count}I", data, position)
-    strings = list(_strings(data, position + 4 * count, lengths))
-    body = len(data) - _SUM.size - (position + 4 * count) - sum(one for one in lengths if one != _NOTHING)
-    if body != (0 if chunks else length) or strings[0] != key:
+    position += 4 * count
+    strings: list[bytes] = []
+    for size in lengths:
+        end = position if size == _NOTHING else position + size
+        strings.append(data[position:end])
+        position = end
+    body = data[position : -_SUM.size]
+    if len(body) != (0 if chunks else length) or position > len(data) - _SUM.size or strings[0] != key:
         return None
-    texts = strings[: 3 + 2 * headers] + strings[count - tags :]
-    names = strings[3 + 2 * headers : count - tags : 2]
-    if None in texts or None in names:
-        return None
-    held = data[len(data) - _SUM.size - body : -_SUM.size]
+    last = 3 + 2 * headers
+    varies: Vary = ()
+    if vary:
+        values = [None if size == _NOTHING else text for text, size in zip(strings, lengths, strict=True)]
+        varies = tuple(zip(strings[last : count - tags : 2], values[last + 1 : count - tags : 2], strict=True))
+    if _NOTHING in lengths[:last] + lengths[last : count - tags : 2] + lengths[count - tags :]:
+        return None  # only the value of a field that is varied on can be missing
     entry = Entry(
         status,
-        _pairs(strings, 3, headers),  # type: ignore[arg-type]  # none of them is None
-        chunks=None if chunks else (held,) if held else (),
+        list(zip(strings[3:last:2], strings[4:last:2], strict=True)),
+        chunks=None if chunks else (body,) if body else (),
         length=length,
         part=part,
-        vary=tuple(_pairs(strings, 3 + 2 * headers, vary)),  # type: ignore[arg-type]  # nor are the names
-        tags=tuple(strings[count - tags :]),  # type: ignore[arg-type]
-        etag=strings[1] or b"",
-        last_modified=strings[2] or b"",
+        vary=varies,
+        tags=tuple(strings[count - tags :]),
+        etag=strings[1],
+        last_modified=strings[2],
         born_at=times[0],
         stored_at=times[1],
         fresh_until=times[2],
@@ -183,17 +193,3 @@ def _read_entry(data: bytes, key: bytes) -> tuple[Entry, Stamp] | None:
         for_authorized=bool(flags & _FOR_AUTHORIZED),
     )
     return entry, Stamp(data[4:12], mark, chunks)
-
-
-def _strings(data: bytes, position: int, lengths: Sequence[int]) -> Iterator[bytes | None]:
-    for length in lengths:
-        if length == _NOTHING:
-            yield None
-        else:
-            yield data[position : position + length]
-            position += length
-
-
-def _pairs(strings: list[bytes | None], start: int, count: int) -> list[tuple[bytes | None, bytes | None]]:
-    end = start + 2 * count
-    return list(zip(strings[start:end:2], strings[start + 1 : end : 2], strict=True))

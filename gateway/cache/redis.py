@@ -52,9 +52,9 @@ READ_AHEAD: Final = 64 << 20  # bytes of all bodies that are read whole before t
 LONGEST: Final = 7 * 86_400  # seconds that anything is kept
 PURGE_MARK: Final = 600  # seconds that a purge of a URL without entries is known; no answer takes longer
 MAX_FIELDS: Final = 4 * MAX_VARIANTS  # of a hash; one that has more begins anew
+MAX_NAMES: Final = 4096
 PATIENCE: Final = 5.0  # seconds without an attempt to write, when Redis is full
 
-_SHORT: Final = b"63"  # the last byte of a mark that is looked at
 
 log = logging.getLogger("gateway.cache")
 
@@ -90,6 +90,7 @@ class RedisStore:
             redis, prefix, self._record, applied or _nothing, distrusted or _nothing, left or (lambda: None)
         )
         self.clock = clock
+        self._names: dict[bytes, Names] = {}  # of keys that were asked for, MAX_NAMES at most
         self._purged = 0
         self._reading = 0  # bytes of READ_AHEAD that are in use
         self._full_until = 0.0
@@ -124,9 +125,7 @@ class RedisStore:
             return ()
         names = self.names(key)
         try:
-            marked, fields = await self.redis.ask(
-                names.mark, (command(b"GETRANGE", names.mark, b"0", _SHORT), command(b"HGETALL", names.hash))
-            )
+            marked, fields = await self.redis.ask(names.mark, names.look_up)
         except Away:
             return ()
         times = read_mark(marked)
@@ -325,7 +324,12 @@ class RedisStore:
     # ------------------------------------------------------------ names and work in the background
 
     def names(self, key: bytes) -> Names:
-        return Names(self.prefix, key)
+        names = self._names.get(key)
+        if names is None:
+            if len(self._names) >= MAX_NAMES:
+                self._names.clear()
+            self._names[key] = names = Names(self.prefix, key)
+        return names
 
     def spawn(self, work: Callable[[], Awaitable[object]]) -> None:
         """What nobody waits for, and what may fail."""

@@ -7,23 +7,26 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.purge import url_of
+from gateway.redis.resp import command
 
 if TYPE_CHECKING:
     from gateway.cache.entry import Vary
     from gateway.redis.resp import Reply
 
+_LAST: Final = b"63"  # the last byte of a mark that is read: what is there may be foreign, and long
 _MARK: Final = re.compile(rb"m1 (\d{1,16}) (\d{1,16})")
 
 
 class Names:
     """What a key is called in Redis; all in one slot of a Cluster."""
 
-    __slots__ = ("hash", "lock", "mark")
+    __slots__ = ("hash", "lock", "look_up", "mark")
 
     def __init__(self, prefix: bytes, key: bytes) -> None:
         url = url_of(key)
         self.mark = b"%b{%b}" % (prefix, _digest(url, 16))
         self.hash = b"%b:%b" % (self.mark, _digest(key[len(url) :], 8))
+        self.look_up = (command(b"GETRANGE", self.mark, b"0", _LAST), command(b"HGETALL", self.hash))
         self.lock = self.hash + b":lock"  # and the channel that tells of its release
 
     @property

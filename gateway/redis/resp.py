@@ -13,6 +13,8 @@ MAX_ITEMS: Final = 1 << 20  # of one array, and so of a list of purges
 MAX_DEPTH: Final = 8  # arrays within arrays; CLUSTER SLOTS has four
 MAX_LINE: Final = 65536  # bytes of a status, an error or a number
 
+_BULK: Final = ord("$")
+
 
 class ErrorReply:
     """What Redis says in place of a result. It is a value: of several commands one may have failed."""
@@ -77,28 +79,26 @@ class ReplyReader:
                 if len(data) - position > MAX_LINE:
                     raise NotResp("a line without an end")
                 break
-            position = self._read(data, position, end, replies)
+            if data[position] == _BULK:
+                position = self._read_bulk(data, end + 2, _length(data[position + 1 : end], MAX_BULK), replies)
+            else:
+                self._read(data[position : position + 1], data[position + 1 : end], replies)
+                position = end + 2
         self._rest = data[position:] if not self._left else b""
         return replies
 
-    def _read(self, data: bytes, start: int, end: int, replies: list[Reply]) -> int:
-        """One line at `start`, and the string that follows it; where the next begins."""
-        kind = data[start : start + 1]
-        line = data[start + 1 : end]
-        after = end + 2
-        if kind == b"$":
-            return self._read_bulk(data, after, _length(line, MAX_BULK), replies)
-        if kind == b":":
+    def _read(self, kind: bytes, line: bytes, replies: list[Reply]) -> None:
+        """A reply of one line, or the beginning of an array."""
+        if kind == b"*":
+            self._open(_length(line, MAX_ITEMS), replies)
+        elif kind == b":":
             self._add(_number(line), replies)
         elif kind == b"+":
             self._add(line, replies)
         elif kind == b"-":
             self._add(ErrorReply(line), replies)
-        elif kind == b"*":
-            self._open(_length(line, MAX_ITEMS), replies)
         else:
             raise NotResp(f"a reply begins with {kind!r}")
-        return after
 
     def _read_bulk(self, data: bytes, start: int, length: int, replies: list[Reply]) -> int:
         if length < 0:

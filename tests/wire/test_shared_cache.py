@@ -65,20 +65,21 @@ def test_an_answer_that_cannot_be_shared_frees_the_others_at_once(tmp_path: Path
 # ---------------------------------------------------------------- purges
 
 
-@pytest.mark.parametrize("what", [{"tag": "news"}, {"prefix": "/news/"}, {"all": True}, {"tag": "news", "soft": True}], ids=str)
-def test_after_a_purge_no_member_serves_the_old_answer(tmp_path: Path, origin: Site, what: dict[str, object]):
+def test_after_a_purge_no_member_serves_the_old_answer(tmp_path: Path, origin: Site):
+    wanted: list[dict[str, object]] = [{"tag": "news"}, {"prefix": "/news/"}, {"all": True}, {"tag": "news", "soft": True}]
     with redis_server() as redis, fleet(tmp_path, origin.url, redis.url, workers=2) as members:
         with Load([member.port for member in members], PATHS) as load:
             load.until(400)
             assert sum(origin.asked.values()) <= len(PATHS)
-            origin.version = 2
-            purge(members[0], **what)
-            done = time.perf_counter()
-            load.until(400)
-    late = [result for result in load.results if result.at > done + 0.1]
-    assert len(late) > 100
+            for version, what in enumerate(wanted, 2):
+                origin.version = version
+                purge(members[version % 2], **what)
+                done = time.perf_counter()
+                load.until(300)
+                late = [result for result in list(load.results) if result.at > done + 0.1]
+                assert len(late) > 100
+                assert {result.body.split()[2] for result in late} == {b"%d" % version}, what
     assert all(result.well for result in load.results)
-    assert {result.body.split()[2] for result in late} == {b"2"}
 
 
 def test_the_command_purges_what_all_workers_hold_in_memory(tmp_path: Path, origin: Site):
@@ -252,8 +253,11 @@ def test_a_redis_that_is_slow_for_ever_costs_hardly_anything(tmp_path: Path, ori
         ready.set()
         await stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # their transports close in the next turn
 
     with redis_server() as redis:
         ready, ports = threading.Event(), list[int]()
