@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from gateway.balance.chance import draw_two
+from gateway.balance.chance import Odds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +38,14 @@ T = TypeVar("T", bound=Timed)
 
 
 class LeastTime(Generic[T]):
-    __slots__ = ("_now", "_random", "_targets")
+    __slots__ = ("_now", "_odds")
 
     def __init__(self, targets: Sequence[T], options: BalancerOptions) -> None:
-        self._targets = tuple(targets)
-        self._random = options.random
+        self._odds = Odds(targets, options)
         self._now = 0.0
 
     def pick(self, key: bytes, tried: tuple[T, ...]) -> T | None:
-        one, other = draw_two(self._targets, tried, self._random)
+        one, other = self._odds.two(tried)
         if one is None or other is None:
             return one
         return other if self._expected(other) < self._expected(one) else one
@@ -66,4 +65,5 @@ class LeastTime(Generic[T]):
         load = target.in_flight / target.weight
         if not target.latency.is_known:
             return UNKNOWN * load
-        return max(target.latency.at(self._now), FASTEST) * (1.0 + load)
+        seconds = target.latency.at(self._now)
+        return (seconds if seconds > FASTEST else FASTEST) * (1.0 + load)

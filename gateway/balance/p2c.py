@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gateway.balance.chance import draw_two
+from gateway.balance.chance import Odds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,13 @@ T = TypeVar("T", bound="Balanced")
 
 
 class PowerOfTwoChoices(Generic[T]):
-    __slots__ = ("_random", "_targets")
+    __slots__ = ("_odds",)
 
     def __init__(self, targets: Sequence[T], options: BalancerOptions) -> None:
-        self._targets = tuple(targets)
-        self._random = options.random
+        self._odds = Odds(targets, options)
 
     def pick(self, key: bytes, tried: tuple[T, ...]) -> T | None:
-        one, other = draw_two(self._targets, tried, self._random)
+        one, other = self._odds.two(tried)
         if one is None or other is None:
             return one
         # Equal loads leave it to the first draw, so that a quiet hour is shared by weight.

@@ -24,7 +24,8 @@ class PeakEwma:
 
     def at(self, now: float) -> float:
         """What an answer is expected to take now."""
-        return self._cost * exp(-max(now - self._stamp, 0.0) / DECAY)
+        age = now - self._stamp
+        return self._cost * exp(-age / DECAY) if age > 0.0 else self._cost
 
     def observe(self, seconds: float, now: float) -> None:
         old = exp(-max(now - self._stamp, 0.0) / DECAY)

@@ -27,20 +27,18 @@ class RoundRobin(Generic[T]):
         self._next = 0
 
     def pick(self, key: bytes, tried: tuple[T, ...]) -> T | None:
-        if self._common:
-            target = self._walk(tried)
-            if target is None or target.weight == self._common:
-                return target
-            self._common = 0.0
-        return self._richest(tried)
-
-    def _walk(self, tried: tuple[T, ...]) -> T | None:
+        if not self._common:
+            return self._richest(tried)
         targets = self._targets
         for _ in targets:
             index = self._next
+            target = targets[index]
             self._next = index + 1 if index + 1 < len(targets) else 0
-            if targets[index] not in tried:
-                return targets[index]
+            if target not in tried:
+                if target.weight == self._common:
+                    return target
+                self._common = 0.0
+                return self._richest(tried)
         return None
 
     def _richest(self, tried: tuple[T, ...]) -> T | None:

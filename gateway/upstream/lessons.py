@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import TargetError
 
@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.upstream.upstream import AnyTarget
 
+FAILED: Final = frozenset({502, 503, 504})  # answers that come fast because nothing was done for them
+
 
 def teach(
     learner: Learns, exchange: Exchange, target: AnyTarget, error: BaseException | None, now: float
 ) -> None:
     """error: what became of the attempt, where that is not an answer. now: on the clock of the exchange."""
     begun = exchange.attempt_at
-    if isinstance(error, TargetError):
+    if isinstance(error, TargetError) or (error is None and exchange.status in FAILED):
         learner.failed(target, now - begun, now)
     elif exchange.first_byte_at >= begun:
         learner.answered(target, exchange.first_byte_at - begun, now)

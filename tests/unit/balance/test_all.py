@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.balance import BALANCERS
@@ -26,6 +26,7 @@ def busy(data: st.DataObject, weights: list[float]) -> list[Stub]:
 
 
 @by_name
+@settings(deadline=None)
 @given(WEIGHTS, KEYS, st.data())
 def test_a_tried_target_is_never_picked_and_any_other_is(name: str, weights: list[float], key: bytes, data: st.DataObject):
     targets = busy(data, weights)
@@ -38,6 +39,7 @@ def test_a_tried_target_is_never_picked_and_any_other_is(name: str, weights: lis
 
 
 @by_name
+@settings(deadline=None)
 @given(st.floats(0.001, 1000), st.integers(0, 100), KEYS)
 def test_one_target_is_always_picked(name: str, weight: float, in_flight: int, key: bytes):
     target = Stub(weight, in_flight)

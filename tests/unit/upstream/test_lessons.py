@@ -28,13 +28,14 @@ class Pupil:
         self.told.append(("left", seconds, now))
 
 
-def lesson(error: BaseException | None, *, first_byte_at: float = 0.0, websocket: bool = False) -> list[tuple[str, float, float]]:
+def lesson(error: BaseException | None, *, first_byte_at: float = 0.0, websocket: bool = False, status: int = 200) -> list[tuple[str, float, float]]:
     """Of an attempt from 10.0 to 13.0."""
     exchange, pupil = Exchange(b"GET", b"/", None, []), Pupil()
     assert isinstance(pupil, Learns)
     exchange.attempt_at = 10.0
     exchange.first_byte_at = first_byte_at
     exchange.websocket = websocket
+    exchange.status = status
     teach(pupil, exchange, Stub(), error, 13.0)  # type: ignore[arg-type]
     return pupil.told
 
@@ -47,6 +48,13 @@ def test_a_failure_counts_until_it_was_clear_even_where_an_answer_had_begun():
     assert lesson(ConnectionRefused()) == [("failed", 3.0, 13.0)]
     assert lesson(FirstByteTimeout()) == [("failed", 3.0, 13.0)]
     assert lesson(IncompleteResponse(), first_byte_at=10.5) == [("failed", 3.0, 13.0)]
+
+
+def test_a_target_that_answers_fast_because_it_does_nothing_does_not_look_fast():
+    for status in (502, 503, 504):
+        assert lesson(None, first_byte_at=10.001, status=status) == [("failed", 3.0, 13.0)]
+    for status in (404, 500):
+        assert lesson(None, first_byte_at=10.5, status=status) == [("answered", 0.5, 13.0)]
 
 
 def test_the_first_byte_of_an_earlier_attempt_does_not_count():
