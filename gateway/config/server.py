@@ -22,7 +22,7 @@ Port = Annotated[Whole, Field(ge=1, le=65535)]
 class ServerLimits(Options):
     """Sizes in bytes."""
 
-    max_connections: Whole = Field(default=4096, ge=1, description="Connections of clients, per worker")
+    max_connections: Whole = Field(default=16384, ge=1, description="Connections of clients, per worker")
     max_header_size: PositiveSize = Field(default=32 * 1024, description="All header fields of a request: 431 above")
     max_headers: Whole = Field(default=100, ge=1, description="Header fields of a request: 431 above")
     max_target_size: PositiveSize = Field(default=16 * 1024, description="Path and query of a request: 414 above")

@@ -300,7 +300,8 @@ class GatewayProtocol(asyncio.Protocol):
         self.server_state.total_requests += 1
         if not keep_alive or self._eof or self._state == _BODY:
             self._cycle = None
-            if self._state == _BODY and not self._eof:
+            if (self._state == _BODY or self._buffer) and not self._eof:  # a reset for what is not read would destroy it
+                self._buffer = b""
                 self._linger()
             else:
                 self._state = _GONE

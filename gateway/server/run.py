@@ -21,6 +21,7 @@ import uvicorn
 from gateway.app import GatewayApp
 from gateway.config import Config
 from gateway.observe.logs import configure_logging
+from gateway.server.descriptors import raise_file_limit
 from gateway.server.opening import BACKLOG, Found, Listeners, open_listeners, tell
 from gateway.server.redirect import serve_redirect
 from gateway.server.serving import Server
@@ -103,6 +104,7 @@ def run(config: Config, path: Path | None, found: Found | None = None) -> int:
     Raises OSError for an address that cannot be had, and ValueError for a certificate that cannot be used.
     """
     configure_logging()
+    raise_file_limit()
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(path)
     if config.server.tls is not None:

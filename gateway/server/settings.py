@@ -10,7 +10,7 @@ class ServerSettings:
     """header: for a whole request head. body_idle: between two pieces of a body. write_idle: for a client to take
     anything of its answer. tunnels: WebSocket upgrades go to the app as such, with the stream extension."""
 
-    max_connections: int = 4096
+    max_connections: int = 16384
     max_header_size: int = 32768
     max_headers: int = 100
     max_target_size: int = 16384
