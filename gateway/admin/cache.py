@@ -49,7 +49,7 @@ def _overview(caching: Caching) -> Json:
     return {
         "store": {
             "kind": caching.options.store, "entries": usage.entries, "bytes": usage.bytes_held, "limit": usage.bytes_limit,
-            "purged": usage.purged,
+            "purged": usage.purged, "current": caching.store.is_current,
         },
         "routes": {name: _results(caching, name) for name in caching.routes},
         "top_keys": [

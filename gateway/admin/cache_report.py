@@ -22,8 +22,9 @@ def overview(processes: Sequence[Json]) -> str:
     total = {name: sum(store[name] for store in stores) for name in ("entries", "bytes", "limit", "purged")}
     several = f" in {len(stores)} processes" if len(stores) > 1 else ""
     limit = f" of {size(total['limit'])}" if total["limit"] else ""
+    alone = "" if all(store["current"] for store in stores) else "; redis is away"
     lines = [
-        f"{stores[0]['kind']}: {size(total['bytes'])}{limit}{several}, {total['entries']} entries, {total['purged']} purged",
+        f"{stores[0]['kind']}: {size(total['bytes'])}{limit}{several}, {total['entries']} entries, {total['purged']} purged{alone}",
         "",
         *table(["route", "requests", *WORDS, "hit ratio"], _routes(processes)),
     ]

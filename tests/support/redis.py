@@ -100,7 +100,7 @@ def until(condition: Any) -> None:
 @contextmanager
 def redis_server(*options: str) -> Iterator[RedisServer]:
     with _folder() as folder:
-        server = RedisServer(folder, _free_ports(1)[0], *options)
+        server = RedisServer(folder, free_ports(1)[0], *options)
         server.start()
         try:
             yield server
@@ -126,7 +126,7 @@ def redis_cluster(size: int = 3) -> Iterator[RedisCluster]:
     """Masters without replicas, each with its part of the slots."""
     with contextlib.ExitStack() as stack:
         nodes = []
-        for port in _free_ports(size, cluster=True):
+        for port in free_ports(size, cluster=True):
             folder = stack.enter_context(_folder())
             node = RedisServer(folder, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
             node.start()
@@ -162,7 +162,7 @@ class RedisSentinel:
 @contextmanager
 def redis_sentinel() -> Iterator[RedisSentinel]:
     with contextlib.ExitStack() as stack:
-        ports = _free_ports(3)
+        ports = free_ports(3)
         folders = [stack.enter_context(_folder()) for _ in ports]
         master = RedisServer(folders[0], ports[0])
         replica = RedisServer(folders[1], ports[1], "--replicaof", "127.0.0.1", str(ports[0]), "--repl-diskless-sync-delay", "0")
@@ -186,7 +186,7 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _free_ports(count: int, *, cluster: bool = False) -> list[int]:
+def free_ports(count: int, *, cluster: bool = False) -> list[int]:
     """Below those that the kernel gives away, since a server that is killed must find its port again; a Cluster needs the
     port 10,000 above as well."""
     found: list[int] = []

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from gateway.redis.address import Endpoint, Form, RedisAddress
 from gateway.redis.client import Redis
@@ -15,10 +16,11 @@ from gateway.redis.link import Away, Link
 from gateway.redis.resp import ErrorReply, command
 from gateway.redis.script import Script
 from gateway.redis.subscriber import Subscriber
-from support.redis import RedisServer, redis_cluster, redis_sentinel, redis_server
+from support.redis import RedisServer, free_ports, redis_cluster, redis_sentinel, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
 BOUND = 0.05
 PATIENCE = 20.0
@@ -412,6 +414,43 @@ def test_a_key_that_has_moved_is_followed():
                     node.raw("CLUSTER", "SETSLOT", slot, "NODE", name)
                 assert await redis.ask(b"{k}", [command(b"SET", b"{k}", b"v"), command(b"GET", b"{k}")]) == [b"OK", b"v"]
                 await eventually(lambda: redis.node(b"{k}").endpoint.port == there.port)
+
+        asyncio.run(main())
+
+
+# ---------------------------------------------------------------- other ways to a server
+
+
+def test_over_tls_the_server_shows_a_certificate_that_is_trusted(tmp_path: Path):
+    authority, stranger = trustme.CA(), trustme.CA()
+    pair = authority.issue_cert("127.0.0.1")
+    files = {name: tmp_path / name for name in ("cert", "key", "ca", "other")}
+    pair.cert_chain_pems[0].write_to_path(files["cert"])
+    pair.private_key_pem.write_to_path(files["key"])
+    authority.cert_pem.write_to_path(files["ca"])
+    stranger.cert_pem.write_to_path(files["other"])
+    _, port = free_ports(2)  # the first is for the plain one
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(files["ca"])]
+    with redis_server(*options, "--tls-cert-file", str(files["cert"]), "--tls-key-file", str(files["key"])):
+
+        async def main() -> None:
+            async with connected(address(port, tls=True, ca=str(files["ca"])), bound=0.5) as redis:
+                assert await redis.ask(b"k", [command(b"SET", b"k", b"v"), command(b"GET", b"k")]) == [b"OK", b"v"]
+            async with connected(address(port, tls=True, ca=str(files["other"])), bound=0.5) as redis:
+                assert not await answers(redis)
+            async with connected(address(port), bound=0.5) as redis:
+                assert not await answers(redis)
+
+        asyncio.run(main())
+
+
+def test_a_unix_socket_is_a_server_too(tmp_path: Path):
+    path = str(tmp_path / "redis.sock")
+    with redis_server("--unixsocket", path):
+
+        async def main() -> None:
+            async with connected(RedisAddress(Form.SINGLE, (Endpoint("", 0, path),))) as redis:
+                assert await redis.ask(b"k", [command(b"SET", b"k", b"v"), command(b"GET", b"k")]) == [b"OK", b"v"]
 
         asyncio.run(main())
 

@@ -14,7 +14,7 @@ def process(hits: int, limit: int = 1 << 20) -> dict[str, Any]:
     idle = {"requests": 0, **dict.fromkeys(WORDS, 0), "hit_ratio": None}
     return {
         "pid": 1,
-        "store": {"kind": "memory", "entries": 2, "bytes": 3 << 10, "limit": limit, "purged": 1},
+        "store": {"kind": "memory", "entries": 2, "bytes": 3 << 10, "limit": limit, "purged": 1, "current": True},
         "routes": {"shop": route, "idle": idle},
         "top_keys": [{"key": "https://a/b shop", "hits": hits, "bytes": 1, "entries": 1}],
         "top_tags": [{"tag": "red", "keys": 2}],
@@ -41,6 +41,12 @@ def test_what_is_empty_or_unbounded_is_left_out():
     one = {**process(1, limit=0), "top_keys": [], "top_tags": []}
     assert overview([one]).splitlines()[0] == "memory: 3.0 KiB, 2 entries, 1 purged"
     assert len(overview([one]).splitlines()) == 5
+
+
+def test_a_process_that_is_told_of_no_purges_says_so():
+    alone = process(1)
+    alone["store"] |= {"kind": "tiered", "current": False}
+    assert overview([process(1), alone]).splitlines()[0].endswith("2 purged; redis is away")
 
 
 def test_a_stale_entry_is_said_to_be_so():
