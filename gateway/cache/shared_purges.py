@@ -181,7 +181,8 @@ class SharedPurges:
                 elif at > self.log.last:
                     await self._catch_up()
             except (Away, ValueError) as exc:
-                log.info("purges were missed", extra={"reason": str(exc)})  # the next look finds them
+                log.info("purges were missed", extra={"reason": str(exc)})
+                self.subscriber.drop()  # it is not current, until it has caught up
 
     async def _take(self, at: int, records: Sequence[bytes]) -> None:
         for record in records:

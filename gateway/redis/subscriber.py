@@ -69,6 +69,10 @@ class Subscriber:
             self._task = None
         self._end()
 
+    def drop(self) -> None:
+        """Something may have been missed: begin anew, as after any other end."""
+        self._end()
+
     # ------------------------------------------------------------ channels for a while
 
     async def expect(self, channel: bytes) -> asyncio.Future[None] | None:

@@ -422,6 +422,24 @@ def test_ten_thousand_entries_of_a_tag_are_purged_within_a_second(server: RedisS
     on_two(server, work)
 
 
+@pytest.mark.parametrize("message", [b"", b"garbage", b"1 2", b"0 9 x:y", b"0 9 99:t", b"-1 -2 3:thx"])
+def test_a_message_that_nobody_can_read_is_a_reason_to_read_the_log(server: RedisServer, message: bytes):
+    async def work(one: RedisStore, other: RedisStore) -> None:
+        await put(one, tags=(b"t",))
+        with server.client() as asked:
+            asked.publish("gw:purged", message)
+        await one.purge(Purge(Scope.TAG, (b"t",)))
+
+        async def is_gone() -> bool:
+            return other.is_current and other.mark() == one.mark() and not await other.find(KEY)
+
+        await until(is_gone)
+        await put(one, body=b"new")
+        assert await bodies(other) == [b"new"]
+
+    on_two(server, work)
+
+
 def test_purges_that_redis_has_forgotten_void_what_they_may_have_taken(server: RedisServer):
     async def work(one: RedisStore, other: RedisStore) -> None:
         await put(one, tags=(b"t",))
