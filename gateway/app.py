@@ -150,6 +150,11 @@ class GatewayApp(Starlette):
         if self._gateway is not None and self._gateway.reloading is not None:
             self._gateway.reloading.soon()
 
+    async def wait_for_successor(self) -> None:
+        """Who took our sockets over, but does not serve yet, has `drain_timeout` for that."""
+        if self._fleet is not None:
+            await self._fleet.wait_for_successor(self.drain_timeout)
+
     def drain(self) -> None:
         """No connection is accepted any more."""
         if self._fleet is not None:

@@ -1,6 +1,9 @@
 """The command line: arguments in, exit code out.
 
 0 is well, 1 a configuration, file or address that cannot be used, 2 a wrong call, 3 a server that did not start.
+
+What a verb needs is imported by it alone: checking a file loads no server, and a gateway that takes over from another
+one has its sockets before it has loaded anything.
 """
 
 from __future__ import annotations
@@ -9,15 +12,15 @@ import argparse
 import json
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from gateway.config import ConfigError, Fault, build, json_schema, lint, load
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from gateway.config import Fault
+    from gateway.server.opening import Found
 
 DEFAULT_CONFIG: Final = "routes.toml"
 OK, BAD_CONFIG, WRONG_CALL = 0, 1, 2
@@ -29,6 +32,8 @@ examples:
   gateway proxy --from :8443 --to :9000 --to :9001 --tls dev
   gateway check -c routes.toml               all faults of a configuration, each with its line
   gateway run -c routes.toml                 serve it
+  gateway reload -c routes.toml              let it read the file again; says what has changed
+  gateway drain api/api-1:9000               send a target no new requests
   gateway cache https://example.com/a        what is stored for a URL, and whether it would be used
 """
 
@@ -43,6 +48,9 @@ _OPTIONS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    options.found = _look_for_sockets(options.config) if options.run is _run else None
+    from gateway.config import ConfigError
+
     try:
         code: int = options.run(options)
     except ConfigError as error:
@@ -61,6 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class Version(argparse.Action):
+    """As argparse's own, but the version is looked up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"gateway {version('gateway')}")
+        parser.exit(OK)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gateway",
@@ -68,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"gateway {version('gateway')}")
+    parser.add_argument("--version", action=Version, help="show the version and exit")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = verbs.add_parser("run", help="serve the routes of a configuration, in the foreground")
@@ -91,6 +112,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(check)
     check.set_defaults(run=_check)
 
+    status = verbs.add_parser("status", help="show the upstreams and targets of the gateway that serves a configuration")
+    _add_config(status)
+    status.add_argument("--json", action="store_true", help="print what each process says, as JSON")
+    status.set_defaults(run=_status)
+
+    reload = verbs.add_parser("reload", help="let the gateway that serves a configuration read it again")
+    _add_config(reload)
+    reload.set_defaults(run=_reload)
+
+    for verb, text in (("drain", "send no new requests to a target"), ("enable", "send requests to a drained target again")):
+        parser_of = verbs.add_parser(verb, help=text)
+        parser_of.add_argument("target", metavar="UPSTREAM/TARGET", help="such as api/api-1:9000, or api/api-1")
+        _add_config(parser_of)
+        parser_of.set_defaults(run=_drain, verb=verb)
     cache = verbs.add_parser("cache", help="what the cache of a gateway that runs holds, and what it was asked for")
     _add_config(cache)
     cache.add_argument("url", nargs="?", metavar="URL", help="all about this one: https://host/path?query")
@@ -120,16 +155,22 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.server.opening import look_for_sockets  # first: the gateway before us may be about to stop
+    from gateway.config import load
+    from gateway.server.run import run
 
-    found = look_for_sockets(options.config)
-    config = load(options.config)
-    from gateway.server.run import run  # uvicorn and the event loop are not needed to check a file
+    return run(load(options.config), options.config, options.found)
 
-    return run(config, options.config, found)
+
+def _look_for_sockets(file: Path) -> Found:
+    """First of all: the gateway before us may be about to stop."""
+    from gateway.server.opening import look_for_sockets
+
+    return look_for_sockets(file)
 
 
 def _check(options: argparse.Namespace) -> int:
+    from gateway.config import lint, load
+
     config = load(options.config)
     for warning in lint(config):
         print(f"warning: {warning}", file=sys.stderr)
@@ -166,15 +207,7 @@ def _ordered(
     options: argparse.Namespace, verb: str, method: str, target: str, body: Mapping[str, object] | None = None
 ) -> list[dict[str, Any]]:
     """What the processes that serve the file say to an order; what failed is told. Raises ValueError where there is none."""
-    from gateway.admin.api import Order
-    from gateway.admin.client import give
-    from gateway.admin.guard import Refused
-
-    try:
-        answer = give(options.config, Order(method, target, body or {}))
-    except Refused:
-        raise ValueError(f"no gateway runs with {options.config}") from None
-    said: list[dict[str, Any]] = answer.body["processes"]
+    said = _ask(options, method, target, body)
     for process in said:
         if not process["ok"]:
             print(f"gateway {verb}: process {process['pid']}: {process['error']}", file=sys.stderr)
@@ -182,11 +215,73 @@ def _ordered(
 
 
 def _schema(_options: argparse.Namespace) -> int:
+    from gateway.config import json_schema
+
     print(json.dumps(json_schema(), indent=2), flush=True)
     return OK
 
 
+def _ask(
+    options: argparse.Namespace, method: str, target: str, body: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """What each process that serves the file says. Raises ValueError where there is none."""
+    from gateway.admin.api import Order
+    from gateway.admin.client import give
+    from gateway.admin.guard import Refused
+
+    try:
+        said: list[dict[str, Any]] = give(options.config, Order(method, target, body or {})).body["processes"]
+    except Refused:
+        raise ValueError(f"no gateway runs with {options.config}") from None
+    return said
+
+
+def _all_well(said: list[dict[str, Any]]) -> bool:
+    """Whether all did it; else what kept them from it is told, once for all that say the same."""
+    for text in dict.fromkeys("\n".join([one["error"], *one.get("faults", [])]) for one in said if not one["ok"]):
+        print(f"gateway: {text}", file=sys.stderr)
+    return all(one["ok"] for one in said)
+
+
+def _status(options: argparse.Namespace) -> int:
+    said = _ask(options, "GET", "/status")
+    if options.json:
+        print(json.dumps(said, indent=2))
+    elif _all_well(said):
+        from gateway.admin.table import status_lines
+
+        print("\n".join(status_lines(said)))
+    return OK if all(one["ok"] for one in said) else BAD_CONFIG
+
+
+def _reload(options: argparse.Namespace) -> int:
+    said = _ask(options, "POST", "/reload")
+    if not _all_well(said):
+        return BAD_CONFIG
+    for warning in said[0]["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print("\n".join(said[0]["lines"] or ["nothing has changed"]))
+    pending = [key for key in said[0]["restart"] if f"! {key} needs a restart" not in said[0]["lines"]]
+    for key in pending:
+        print(f"! {key} needs a restart still")
+    if len({one["digest"] for one in said}) > 1:
+        print("gateway: the file was written meanwhile; reload again", file=sys.stderr)
+        return BAD_CONFIG
+    return OK
+
+
+def _drain(options: argparse.Namespace) -> int:
+    said = _ask(options, "POST", f"/{options.verb}", {"target": options.target})
+    if not _all_well(said):
+        return BAD_CONFIG
+    under_way = sum(one["in_flight"] for one in said)
+    state = "drained" if said[0]["drained"] else "enabled"
+    print(f"{said[0]['target']} is {state}; {under_way} request{'s'[: under_way != 1]} under way")
+    return OK
+
+
 def _proxy(options: argparse.Namespace) -> int:
+    from gateway.config import ConfigError, build
     from gateway.server.run import run
 
     targets = [*([options.target] if options.target else []), *options.to]

@@ -47,7 +47,8 @@ log = logging.getLogger("gateway")
 class Gateway:
     """Serves with one snapshot at a time, on one event loop, between `start` and `stop`.
 
-    reloading: puts another snapshot in its place; None where there is no file to read again.
+    reloading: puts another snapshot in its place; None where there is no file to read again. keep_drained: writes down
+    the names of the targets that are out by hand, where there is a place for it.
     """
 
     def __init__(self, build: Callable[[Deadlines, Draft], Snapshot]) -> None:
@@ -57,6 +58,7 @@ class Gateway:
         self._draft = self.lasting.draft()
         self.snapshot = build(self.deadlines, self._draft)
         self.reloading: Reloading | None = None
+        self.keep_drained: Callable[[list[str]], None] = lambda _names: None
         self._client_watch = ClientWatch(self.deadlines)
 
     async def start(self) -> None:

@@ -326,6 +326,7 @@ class _Builder:
             name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
             health=health_of(options, self.deadlines), guard=guard_of(options, self.deadlines),
             retry=retry_of(self.config.retry_for(options), self.deadlines),
+            drained=self.draft.keep(("drained", name), None, set[str]),
         )  # fmt: skip
         if discover is not None:
             upstream.keeper = Keeper(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from gateway.admin.cache import cache
+from gateway.admin.drain import drain, enable
 from gateway.admin.guard import Refused
 from gateway.admin.purge import purge
 from gateway.admin.reload import reload
@@ -69,6 +70,8 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "GET /cache": cache,
     "GET /status": status,
     "POST /reload": reload,
+    "POST /drain": drain,
+    "POST /enable": enable,
     "POST /cache/purge": purge,
 }
 

@@ -1,13 +1,15 @@
 """Where the processes that serve one file find each other: a private directory with a socket for each of them.
 
 The directory is named after the file, so `gateway reload -c FILE` needs no address and no token: who may open the
-sockets is who runs the gateway, and root. A socket is named after its process, and is gone with it.
+sockets is who runs the gateway, and root. A socket is named after its process, and is gone with it. What is to outlive
+all of them lies beside: which targets were drained.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import socket
 import stat
@@ -18,12 +20,13 @@ from typing import Final
 PREFIX: Final = "gateway-"  # of a user's directory: gateway-1000
 COMMANDS: Final = ".sock"
 OFFERS: Final = ".take"  # whoever connects is given the listening sockets
+DRAINED: Final = "drained.json"
 BACKLOG: Final = 16
 PATH_LIMIT: Final = 107  # bytes: `sun_path` of Linux, less its final NUL
 
 
 class ControlDirectory:
-    """path: it need not exist yet, and goes with the last process."""
+    """path: it need not exist yet, and goes with the last process, unless targets are drained."""
 
     __slots__ = ("path",)
 
@@ -55,8 +58,20 @@ class ControlDirectory:
         for suffix in suffixes or (COMMANDS, OFFERS):
             with contextlib.suppress(OSError):
                 (self.path / f"{os.getpid()}{suffix}").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # others are there, or what they left
+        self._bury_dead()
+        with contextlib.suppress(OSError):  # others are there, or drained targets
             self.path.rmdir()
+
+    def _bury_dead(self) -> None:
+        """Take away what processes left that died without a word."""
+        for path in self.sockets().values():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+                probe.setblocking(False)
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    for left in (path, path.with_suffix(OFFERS)):
+                        left.unlink(missing_ok=True)
 
     def sockets(self) -> dict[int, Path]:
         """Where processes take orders, by process id. Some may have died."""
@@ -65,6 +80,23 @@ class ControlDirectory:
     def offers(self) -> list[Path]:
         """Where processes hand over their listening sockets."""
         return list(self._all(OFFERS).values())
+
+    def drained(self) -> list[str]:
+        """The targets that were taken out by hand and not in again, also by processes that are no more."""
+        try:
+            found = json.loads((self.path / DRAINED).read_bytes())
+        except (OSError, ValueError):
+            return []
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+    def keep_drained(self, names: list[str]) -> None:
+        """Raises OSError."""
+        if not names:
+            (self.path / DRAINED).unlink(missing_ok=True)
+            return
+        new = self.path / f"{os.getpid()}.new"
+        new.write_text(json.dumps(names))
+        new.replace(self.path / DRAINED)
 
     def _all(self, suffix: str) -> dict[int, Path]:
         found = {}

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from gateway.admin.api import follow
 from gateway.admin.client import ask_all, joined
 from gateway.admin.control import OFFERS
+from gateway.admin.drain import restore
 from gateway.admin.guard import Guard
-from gateway.admin.handover import Handover
 from gateway.admin.listener import AdminListener
+from gateway.admin.offer import Offer
 
 if TYPE_CHECKING:
     import socket
@@ -35,7 +36,7 @@ class Fleet:
         self._gateway = gateway
         self._directory = directory
         self._listeners: list[AdminListener] = []
-        self._handover: Handover | None = None
+        self._offer: Offer | None = None
 
     async def start(self, sockets: Sequence[socket.socket] = ()) -> None:
         """Be there for orders, and for a successor that wants our listening sockets. Without a place for its own socket
@@ -45,12 +46,14 @@ class Fleet:
         try:
             sock = self._directory.bind()
             if sockets:
-                self._handover = Handover(sockets)
-                self._handover.start(self._directory.bind(OFFERS))
+                self._offer = Offer(sockets)
+                self._offer.start(self._directory.bind(OFFERS))
         except OSError as exc:
             log.warning("no control socket: commands do not reach this process", extra={"reason": str(exc)})
             self._directory = None
             return
+        restore(self._gateway.snapshot.upstreams.values(), self._directory.drained())
+        self._gateway.keep_drained = self._keep_drained
         await self._listen(sock, Guard(None, local=True), self._alone)
 
     async def open(self, sock: socket.socket, guard: Guard) -> None:
@@ -58,10 +61,14 @@ class Fleet:
         log.info("admin listener", extra={"address": sock.getsockname()})
         await self._listen(sock, guard, self._all)
 
+    async def wait_for_successor(self, seconds: float) -> None:
+        if self._offer is not None:
+            await self._offer.wait(seconds)
+
     def keep_sockets(self) -> None:
         """They are closed: nothing to hand over any more."""
-        if self._handover is not None and self._directory is not None:
-            self._handover.stop()
+        if self._offer is not None and self._directory is not None:
+            self._offer.stop()
             self._directory.release(OFFERS)
 
     async def stop(self) -> None:
@@ -76,6 +83,13 @@ class Fleet:
         listener = AdminListener(guard, answer)
         await listener.start(sock)
         self._listeners.append(listener)
+
+    def _keep_drained(self, names: list[str]) -> None:
+        assert self._directory is not None
+        try:
+            self._directory.keep_drained(names)
+        except OSError as exc:
+            log.warning("drained targets are not kept for a restart", extra={"reason": str(exc)})
 
     async def _alone(self, order: Order) -> Answer:
         return await follow(self._gateway, order)

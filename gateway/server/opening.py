@@ -29,10 +29,11 @@ log = logging.getLogger("gateway")
 @dataclass(frozen=True, slots=True)
 class Found:
     """Sockets that others opened. passed: by systemd, in place of `listen`. offered: by the gateway that serves the
-    same file, for the addresses that are in use."""
+    same file, for the addresses that are in use. predecessor: the connection to that one, which goes on while it is open."""
 
     passed: list[socket.socket] = field(default_factory=list)
     offered: list[socket.socket] = field(default_factory=list)
+    predecessor: socket.socket | None = None
 
     def at(self, listen: str) -> socket.socket | None:
         for sock in self.offered:
@@ -42,8 +43,14 @@ class Found:
         return None
 
     def close(self) -> None:
+        """What was not taken."""
         for sock in (*self.passed, *self.offered):
             sock.close()
+
+    def serving(self) -> None:
+        """Let the one before us end, where it was told to."""
+        if self.predecessor is not None:
+            self.predecessor.close()
 
 
 def look_for_sockets(file: Path) -> Found:
@@ -51,7 +58,7 @@ def look_for_sockets(file: Path) -> Found:
     passed = passed_in(os.environ)
     if passed:
         return Found(passed)
-    return Found([], taken_over(control_directory(file).offers()))
+    return Found([], *taken_over(control_directory(file).offers()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,20 +105,21 @@ def run(config: Config, path: Path | None, found: Found | None = None) -> int:
     """
     configure_logging()
     raise_file_limit()
+    found = found or Found()
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(path)
     if config.server.tls is not None:
         ContextFactory(config)(None, None)  # a file at fault is told here, once, and not by every worker
     sys.path.insert(0, os.getcwd())  # where local apps are looked for first, as by `uvicorn`
     if config.server.workers > 1 and path is not None:
-        return run_workers(config, path, found or Found())
+        return run_workers(config, path, found)
     waiting = Waiting()
     with handling(waiting.take, *ENDING, *(RELOADING if path is not None else ())):
-        listeners = open_listeners(config, found or Found())
+        listeners = open_listeners(config, found)
         try:
             tell(config, listeners, targets=path is None)
             app = ServedApp(config, listeners)
-            server = Server(uvicorn_config(config, app), app)
+            server = Server(uvicorn_config(config, app), app, found.serving)
             waiting.hand_to(server)
             server.run(listeners.public)
             return 0 if server.started else FAILED
@@ -139,7 +140,7 @@ def run_workers(config: Config, path: Path, found: Found) -> int:
         listeners = open_listeners(config, found)
         try:
             tell(config, listeners, targets=False)
-            return workers.run(listeners.close)
+            return workers.run(found.serving, listeners.close)
         finally:
             listeners.close()
 

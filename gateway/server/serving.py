@@ -1,8 +1,9 @@
 """uvicorn's server with an end of our own: nothing that was sent to us is lost, and what never ends is told to.
 
-From the signal on no connection is accepted. Exchanges go on, for `drain_timeout` at most; idle connections wait a
-moment for a request that may be on its way, and each last answer says `Connection: close`. WebSockets are closed with
-1012 and event streams end, so that their clients come again, elsewhere.
+From the signal on no connection is accepted, unless a successor has our sockets and does not serve yet. Exchanges go on,
+for `drain_timeout` at most; idle connections wait a moment for a request that may be on its way, and each last answer
+says `Connection: close`. WebSockets are closed with 1012 and event streams end, so that their clients come again,
+elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import uvicorn
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from gateway.app import GatewayApp
 
@@ -26,15 +28,18 @@ log = logging.getLogger("gateway.server")
 
 
 class Server(uvicorn.Server):
-    """reload_wanted: a SIGHUP came before the event loop ran."""
+    """serving: called when connections are accepted. reload_wanted: a SIGHUP came before the event loop ran."""
 
-    def __init__(self, config: uvicorn.Config, app: GatewayApp) -> None:
+    def __init__(self, config: uvicorn.Config, app: GatewayApp, serving: Callable[[], None] | None = None) -> None:
         super().__init__(config)
         self._app = app
+        self._serving = serving
         self.reload_wanted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._serving is not None:
+            self._serving()
         if threading.current_thread() is threading.main_thread() and self._app.follows_a_file:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._app.reload_soon)
             if self.reload_wanted:
@@ -42,6 +47,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state = self.server_state
+        await self._app.wait_for_successor()
         log.info("draining", extra={"connections": len(state.connections), "within": self._app.drain_timeout})
         for server in self.servers:
             server.close()

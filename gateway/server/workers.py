@@ -46,6 +46,7 @@ class Workers:
     def __init__(self, count: int, start: Callable[[Connection], SpawnProcess]) -> None:
         self._start = start
         self._served = False  # one of them, once
+        self._serving: Callable[[], None]
         self._failed = False
         self._signals: list[int] = []
         self._bell, self._rope = socket.socketpair()
@@ -58,9 +59,11 @@ class Workers:
         """The handler of SIGTERM, SIGINT and SIGHUP."""
         self._signals.append(number)
 
-    def run(self, release: Callable[[], None]) -> int:
-        """Until a signal stops all, or they cannot start; the exit code. release: closes our copies of the sockets, in
-        whose queues connections would wait that no worker takes any more."""
+    def run(self, serving: Callable[[], None], release: Callable[[], None]) -> int:
+        """Until a signal stops all, or they cannot start; the exit code. serving: called when the first one serves.
+        release: closes our copies of the sockets, in whose queues connections would wait that no worker takes any more.
+        """
+        self._serving = serving
         before = signal.set_wakeup_fd(self._rope.fileno(), warn_on_full_buffer=False)
         try:
             self._workers = [self._fill() for _ in range(self._count)]
@@ -104,7 +107,9 @@ class Workers:
 
     def _hear(self, worker: Worker) -> None:
         try:
-            self._served |= worker.pipe.recv_bytes() == SERVING
+            if worker.pipe.recv_bytes() == SERVING and not self._served:
+                self._served = True
+                self._serving()
         except (EOFError, OSError):
             self._bury(worker)
 

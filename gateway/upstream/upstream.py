@@ -50,7 +50,7 @@ class Upstream:
 
     __slots__ = (
         "_adapts", "_balance", "_chooser", "_clients", "_learner", "_now", "_preference", "_ready", "_started", "_suspect", "_timed",
-        "all_out", "balancer", "declined", "guard", "health", "hedges", "host_header", "is_hasty", "is_local",
+        "all_out", "balancer", "declined", "drained", "guard", "health", "hedges", "host_header", "is_hasty", "is_local",
         "keeper", "name", "needs_task", "retry", "targets",
     )  # fmt: skip
 
@@ -66,16 +66,19 @@ class Upstream:
         health: Health | None = None,
         guard: Guard | None = None,
         retry: Retry | None = None,
+        drained: set[str] | None = None,
     ) -> None:
         """balance: makes the balancer over the ready set, again whenever that changes. preference: what a request
-        says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`."""
+        says about where it wants to go, where that counts. now: the clock of `exchange.first_byte_at`. drained: the
+        URLs of targets that are out by hand, which lasts longer than they do."""
         self.name = name
         self.host_header = host_header
         self.keeper: Keeper | None = None  # where the targets are discovered: it gives them, by `set_targets`
         self.is_local = any(target.address.app for target in targets)
         self._balance = balance
         self._clients: dict[AnyTarget, httpx.AsyncClient] = {}
-        self.targets = tuple(targets)
+        self.drained = set() if drained is None else drained
+        self.targets = self._marked(targets)
         self.health = health
         self.retry = retry
         self.declined = frozenset() if retry is None else retry.rules.statuses
@@ -103,13 +106,35 @@ class Upstream:
                 target.users += 1
             for target in [old for old in self.targets if old not in targets]:
                 target.users -= 1
-        self.targets = tuple(targets)
+        self.targets = self._marked(targets)
         self._clients = {target: client for target, client in self._clients.items() if target in self.targets}
         if self.guard is not None:
             self.guard.over(self, self._preference)
         if self.health is not None and self.health.running:
             self.health.follow(self, self.targets)
         self.refresh()
+
+    def _marked(self, targets: Sequence[AnyTarget]) -> tuple[AnyTarget, ...]:
+        for target in targets:
+            target.drained = target.address.url in self.drained
+        return tuple(targets)
+
+    def drain(self, target: AnyTarget) -> None:
+        """Take it out by hand: it gets no new exchanges."""
+        self.drained.add(target.address.url)
+        target.drained = True
+        self.refresh()
+
+    def enable(self, target: AnyTarget) -> None:
+        """Take it in again."""
+        self.drained.discard(target.address.url)
+        target.drained = False
+        self.refresh()
+
+    @property
+    def ready(self) -> tuple[AnyTarget, ...]:
+        """The targets that may be picked now."""
+        return self._ready
 
     def refresh(self) -> None:
         """Look again who is ready, after a target was drained, enabled, judged or replaced."""

@@ -16,7 +16,7 @@ DOCUMENTS = [README, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "be
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]+)?(?:#([^)\s]+))?\)")
-VERBS = {"run", "proxy", "check", "schema"}
+VERBS = {"run", "proxy", "check", "schema", "status", "reload", "drain", "enable"}
 
 
 def blocks(document: Path, language: str) -> list[str]:

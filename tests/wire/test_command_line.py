@@ -57,7 +57,7 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]):
     assert "gateway proxy :9000" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["run", "proxy", "check", "schema"])
+@pytest.mark.parametrize("command", ["run", "proxy", "check", "schema", "status", "reload", "drain", "enable"])
 def test_each_command_has_help(capsys: pytest.CaptureFixture[str], command: str):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

@@ -1,4 +1,5 @@
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -41,10 +42,33 @@ def test_the_socket_of_a_dead_process_of_the_same_number_is_replaced(base: Path)
 
 def test_the_directory_stays_while_others_are_in_it(base: Path):
     directory = control_directory("routes.toml")
-    with directory.bind():
-        (directory.path / "1.sock").touch()
+    other = directory.path / "1.sock"
+    with directory.bind(), socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(other))
+        sock.listen()
         directory.release()
-    assert directory.sockets() == {1: directory.path / "1.sock"}
+        assert directory.sockets() == {1: other}
+    directory.release()  # the other died meanwhile
+    assert not directory.path.exists()
+
+
+def test_drained_targets_are_kept_beside_the_sockets(base: Path):
+    directory = control_directory("routes.toml")
+    with directory.bind():
+        assert directory.drained() == []
+        directory.keep_drained(["api/http://a:1"])
+        directory.release()
+    assert directory.drained() == ["api/http://a:1"]
+    directory.keep_drained([])
+    assert directory.drained() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "7", '{"a": 1}', '[1, null]', '"x"'])
+def test_what_is_not_a_list_of_names_drains_nothing(base: Path, text: str):
+    directory = control_directory("routes.toml")
+    directory.path.mkdir(parents=True)
+    (directory.path / "drained.json").write_text(text)
+    assert directory.drained() == []
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])

@@ -27,4 +27,4 @@ def test_an_offer_that_nobody_stands_by_gives_nothing(tmp_path: Path):
     dead = tmp_path / "1.take"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(dead))
-    assert taken_over([tmp_path / "none.take", dead]) == []
+    assert taken_over([tmp_path / "none.take", dead]) == ([], None)
