@@ -163,6 +163,8 @@ class RedisStore:
         """While there is room for it, the whole body is read before its first piece is given: should Redis go away
         meanwhile, it is a miss and not an answer that breaks off."""
         stamp = _stamp(entry)
+        if self.purges.log.fresh_limit(stamp.mark, key, entry.tags) is None:
+            raise LookupError("it was purged after it had been found")
         ahead = entry.length if self._reading + entry.length <= READ_AHEAD else 0
         self._reading += ahead
         try:

@@ -20,7 +20,10 @@ def lint(config: Config) -> list[Fault]:
     if not config.routes:
         return [config.source.fault((), "there are no routes: every request gets 404")]
     return sorted(
-        [*_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config), *_open_cookies(config)],
+        [
+            *_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config), *_open_cookies(config),
+            *_unused_stores(config),
+        ],
         key=lambda fault: (fault.line, fault.column),
     )
 
@@ -32,6 +35,17 @@ def _unused_upstreams(config: Config) -> list[Fault]:
         for name in config.upstreams
         if name not in used
     ]
+
+
+def _unused_stores(config: Config) -> list[Fault]:
+    """A Redis that nothing is stored in, and a shared store that no route stores anything in."""
+    shared = config.cache.store != "memory"
+    faults = []
+    if config.redis is not None and config.redis.address is not None and not shared:
+        faults.append(config.source.fault(("redis",), "nothing uses this Redis", 'write store = "tiered" in [cache]'))
+    if shared and not any(config.cache_for(route) for route in config.routes):
+        faults.append(config.source.fault(("cache", "store"), "no route has a cache", "add cache = true to a route"))
+    return faults
 
 
 def _shadowed_routes(config: Config) -> list[Fault]:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.redis.link import Away
+from gateway.redis.link import GRACE, Away
 from gateway.redis.resp import Reply, command
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ class Subscriber:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
                     await self._lost.wait()
+            if not self._heard:
+                await asyncio.sleep(GRACE)  # should our own loop have stood still, the answer has arrived by now
             if not self._heard:
                 return
 

@@ -320,6 +320,20 @@ def test_a_subscription_that_has_gone_silent_is_given_up():
         asyncio.run(main())
 
 
+def test_a_loop_that_stood_still_is_no_reason_to_end_a_subscription(server: RedisServer):
+    async def main() -> None:
+        heard = Heard()
+        async with connected(address(server.port)) as redis, listening(redis, heard):
+            for _ in range(3):
+                await asyncio.sleep(0.01)
+                time.sleep(1.2)  # noqa: ASYNC251  # this is what it is about
+            await redis.ask(b"k", [command(b"PUBLISH", b"news", b"one")])
+            await eventually(lambda: heard.said == [b"one"])
+            assert (heard.joined, heard.left) == (1, 0)
+
+    asyncio.run(main())
+
+
 def test_a_channel_can_be_listened_to_for_a_while(server: RedisServer):
     async def main() -> None:
         heard = Heard()

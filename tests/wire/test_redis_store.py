@@ -616,6 +616,17 @@ def test_bodies_are_read_whole_before_the_first_piece_so_that_redis_may_go():
         on(server, work)
 
 
+def test_a_body_whose_entry_was_purged_since_it_was_found_is_a_miss(server: RedisServer):
+    async def work(store: RedisStore) -> None:
+        await put(store, body=LARGE, tags=(b"t",))
+        found = newest(await store.find(KEY))
+        await store.purge(Purge(Scope.TAG, (b"t",)))
+        with pytest.raises(LookupError):
+            await body_of(store, found)
+
+    on(server, work)
+
+
 def test_without_redis_nothing_is_found_and_nothing_fails():
     with redis_server() as server:
         server.kill()

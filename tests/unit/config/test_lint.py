@@ -36,6 +36,18 @@ def test_an_upstream_that_no_route_uses_is_told():
     assert warnings(text) == ["routes.toml:1: upstreams.a: no route uses this upstream"]
 
 
+def test_a_redis_that_nothing_uses_is_told():
+    route = '[[routes]]\nupstream = "http://a"\n'
+    assert warnings(f'[redis]\nurl = "redis://a"\n{route}') == [
+        'routes.toml:1: redis: nothing uses this Redis; write store = "tiered" in [cache]'
+    ]
+    assert warnings(f'[redis]\nurl = "redis://a"\n[cache]\nstore = "redis"\n{route}') == [
+        "routes.toml:4: cache.store: no route has a cache; add cache = true to a route"
+    ]
+    assert warnings(f'[redis]\nurl = "redis://a"\n[cache]\nstore = "redis"\n{route}cache = true') == []
+    assert warnings(f'[redis]\nurl = ""\n{route}') == []
+
+
 def test_a_prefix_that_no_path_begins_with_is_told():
     text = '[[routes]]\npath = "/api/*"\nstrip_prefix = "/v1"\nupstream = "http://a"'
     assert warnings(text) == ['routes.toml:3: routes[0].strip_prefix: no path of "/api/*" begins with "/v1"']
