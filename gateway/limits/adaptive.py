@@ -15,13 +15,13 @@ from statistics import median
 from typing import Final
 
 WINDOW: Final = 0.1  # seconds at least, and
-SAMPLES: Final = 10  # answers at least, before a window is judged;
+SAMPLES: Final = 6  # answers at least, before a window is judged;
 MAX_SAMPLES: Final = 100  # those after it are not kept
 STEEPEST: Final = 0.5  # the lowest gradient: one bad window does no more
 RECHECK: Final = 300  # windows
 CALM: Final = 2  # requests in flight that do not queue in any target worth the name
 NEAR: Final = 0.9  # of the limit counts as reaching it
-FAST, DOWN, UP = 0.5, 0.3, 0.05  # how fast what is thought of the latency without a queue follows what is seen
+DOWN, UP = 0.3, 0.05  # how fast what is thought of the latency without a queue follows what is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Adaptive:
 
     def _learn(self, latency: float, *, is_full: bool) -> None:
         if self._peak <= max(CALM, self.rules.lowest) or (not self.unqueued and not is_full):
-            self.unqueued += (FAST if self.unqueued else 1) * (latency - self.unqueued)
+            self.unqueued = latency
         elif latency < self.unqueued:
             self.unqueued += DOWN * (latency - self.unqueued)
         elif not is_full:
