@@ -238,9 +238,12 @@ def read_message(message: bytes) -> tuple[int, int, list[bytes]]:
     before, at, rest = message.split(b" ", 2)
     records = []
     while rest:
-        length, _, rest = rest.partition(b":")
-        records.append(rest[: int(length)])
-        rest = rest[int(length) :]
+        length, colon, rest = rest.partition(b":")
+        size = int(length)
+        if not colon or not 0 <= size <= len(rest):
+            raise ValueError("a record is cut off")
+        records.append(rest[:size])
+        rest = rest[size:]
     return int(before), int(at), records
 
 
