@@ -129,7 +129,7 @@ class Trip:
         except Exception as exc:  # of a policy over our own answer: it is not asked again
             exchange.error = error = as_error(exchange, exc)
             exchange.status = error.status
-            self._protocol.transport.write(refusal(error.status, error.detail))
+            self._send(refusal(error.status, error.detail))
             self._protocol.answered(keep_alive=False)
         else:
             exchange.status = response.status
@@ -209,7 +209,7 @@ class Trip:
     # ------------------------------------------------------------ its answer
 
     def interim(self, status: int, headers: Headers) -> None:
-        self._protocol.transport.write(interim_lines(status, end_to_end(headers)))
+        self._send(interim_lines(status, end_to_end(headers)))
 
     def whole(self, head: AnswerHead, body: bytes) -> None:
         response = self._response(head)
@@ -255,7 +255,7 @@ class Trip:
             length = b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        protocol.transport.write(b"".join((lines, protocol.shared.stamps.beside(lines), length, end, body)))
+        self._send(b"".join((lines, protocol.shared.stamps.beside(lines), length, end, body)))
         protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece
@@ -281,7 +281,7 @@ class Trip:
         """The body has not come at once: the head goes alone."""
         if self._pending:
             data, self._pending = self._pending, b""
-            self._protocol.transport.write(data)
+            self._send(data)
 
     def data(self, data: bytes) -> None:
         self._write(data if self._transform is None else self._transform.feed(data))
@@ -302,7 +302,7 @@ class Trip:
         if self._pending:
             data, self._pending = self._pending + data, b""
         if data:
-            self._protocol.transport.write(data)
+            self._send(data)
 
     def writable(self) -> None:
         """The client takes more. (Or the target does, of a request that it was sent whole.)"""
@@ -311,6 +311,12 @@ class Trip:
 
     def switched(self, head: AnswerHead, rest: bytes) -> None:
         raise AssertionError("no upgrade was asked for")
+
+    def _send(self, data: bytes) -> None:
+        """Nothing in the moment between a client's leaving and our being told."""
+        transport = self._protocol.transport
+        if not transport.is_closing():
+            transport.write(data)
 
     # ------------------------------------------------------------ what goes wrong
 

@@ -116,6 +116,8 @@ def _endpoint(text: str, default: int) -> Endpoint:
 def _address(value: object) -> object:
     if value == "" or isinstance(value, RedisAddress):
         return value or None
+    if isinstance(value, dict) and isinstance(value.get("form"), Form):  # an address that a configuration was taken apart into
+        return RedisAddress(**{**value, "endpoints": tuple(Endpoint(*endpoint) for endpoint in value["endpoints"])})
     if not isinstance(value, str):
         raise Wrong(f"a URL is wanted, not {described(value)}", _FORMS)
     return redis_address(value)

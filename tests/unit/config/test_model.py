@@ -25,7 +25,7 @@ def test_an_empty_configuration_has_the_documented_defaults():
     assert server.listen == ["127.0.0.1:8080"]
     assert (server.workers, server.request_id, server.drain_timeout) == (1, "X-Request-ID", 30.0)
     assert server.limits.model_dump() == {
-        "max_connections": 4096,
+        "max_connections": 16384,
         "max_header_size": 32768,
         "max_headers": 100,
         "max_target_size": 16384,
