@@ -92,16 +92,16 @@ class Trip:
     """One exchange and its answer. To the client's connection it is what that serves (`server.stream.Served`); to a
     target's, the request (`upstream.sink.Sent`) and the sink of its answer.
 
-    _link: the connection that the answer is to come by; None before and after.
+    _link: the connection that the answer is to come by; None before and after. _headers: the request's fields where a
+    policy has edited them. _limit: None where the exchange has no total time.
     """
 
     __slots__ = (
-        "_body", "_chunked", "_exchange", "_gateway", "_lines", "_link", "_pending", "_protocol", "_request", "_share", "_started",
-        "_target", "_transform", "bucket", "deadline", "keep_alive", "method", "pipeline", "timeouts",
+        "_body", "_chunked", "_exchange", "_gateway", "_headers", "_limit", "_lines", "_link", "_pending", "_protocol", "_request",
+        "_share", "_started", "_target", "_transform", "keep_alive", "length", "method", "pipeline", "timeouts",
     )  # fmt: skip
 
     closes: Final = False  # a request that says so does not come by this lane
-    length: Final = 0  # the body is sent with the head
     upgrade: Final = False
 
     def __init__(
@@ -116,6 +116,8 @@ class Trip:
         self.pipeline = gateway.snapshot.fallback
         self._started = False
         self._link: Connection | None = None
+        self._headers: Headers | None = None
+        self._limit: TotalTime | None = None
 
     # ------------------------------------------------------------ an answer of our own
 
@@ -149,21 +151,21 @@ class Trip:
         share = self._share = route.choose(exchange)
         upstream = share.upstream
         exchange.upstream_name = upstream.name
+        if route.pipeline.prepares:
+            self._headers = headers = self._gateway.snapshot.request_fields.of(exchange)
+            route.pipeline.prepare(exchange, headers)
         target = upstream.pick(exchange, ())
         if target is None:
             raise NoTarget(f"upstream {upstream.name} has no target")
-        data = self._made(route, share, target)
-        link = cast("Connection | None", target.take(exchange))  # local apps are no business of this lane
-        if link is not None and upstream.needs_task:
-            link.give_back()
-            link = None
+        # local apps are no business of this lane
+        link = None if upstream.needs_task else cast("Connection | None", target.take(exchange))
         if link is None:
             self._go_on(first=target)
             return
         exchange.target = self._target = target
         exchange.attempts = 1
         exchange.reused = True
-        exchange.bytes_in = len(self._body)
+        self.length = exchange.bytes_in = len(self._body)
         self._transform: BodyTransform | None = None
         self._pending = b""
         self._chunked = False
@@ -171,10 +173,16 @@ class Trip:
         self.method = exchange.method
         self.timeouts = share.timeouts
         if share.timeouts.total is not None:
-            self.bucket = NEVER
-            self._gateway.deadlines.watch(self, exchange.started_at + share.timeouts.total)
+            self._limit = limit = TotalTime(self)
+            self._gateway.deadlines.watch(limit, exchange.started_at + share.timeouts.total)
         upstream.began(exchange, target)
-        link.send_made(data, self, self)
+        try:
+            data = self._made(route, share, target)
+        except Exception as exc:
+            link.give_back()
+            self._over(exc)
+            raise
+        link.send_made(data, self, self, whole=True)
 
     def _made(self, route: Route, share: Share, target: AnyTarget) -> bytes:
         """The request as it is sent: what `outgoing` and `serialize_head` say, put together from ready pieces where no
@@ -184,7 +192,8 @@ class Trip:
         fields = self._gateway.snapshot.request_fields
         length = len(body)
         framed = bool(length) or exchange.method in BODY_METHODS
-        block = None if route.pipeline.prepares else fields.block(exchange)
+        prepared = self._headers
+        block = None if prepared is not None else fields.block(exchange)
         if block is not None:
             return b"".join(
                 (
@@ -192,9 +201,7 @@ class Trip:
                     b"content-length: %d\r\n\r\n" % length if framed else b"\r\n", body,
                 )
             )  # fmt: skip
-        headers = fields.of(exchange)
-        route.pipeline.prepare(exchange, headers)
-        headers.insert(0, (b"host", exchange.host_sent))
+        headers = [(b"host", exchange.host_sent), *(fields.of(exchange) if prepared is None else prepared)]
         if framed:
             headers.append(framing(length))
         return serialize_head(Outgoing(exchange.method, route.target(exchange), headers, length, share.timeouts)) + body
@@ -204,7 +211,7 @@ class Trip:
         self._exchange.bytes_in = 0
         cycle = self._protocol.go_on_with_task(self._request, self._body)
         cycle.keep_alive = self.keep_alive
-        cycle.start(self._gateway.go_on(self._exchange, cycle, self._share, first, failure))
+        cycle.start(self._gateway.go_on(self._exchange, cycle, self._share, first, failure, prepared=self._headers))
 
     # ------------------------------------------------------------ its answer
 
@@ -216,7 +223,11 @@ class Trip:
         if response is None:
             return
         if response.transform is not None:
-            body = response.transform.feed(body) + response.transform.finish()
+            try:
+                body = response.transform.feed(body) + response.transform.finish()
+            except Exception as exc:
+                self._fault(exc)
+                return
         self._over(None)
         self._write_whole(self._lines, body)
         self.pipeline.finish(self._exchange)
@@ -237,11 +248,7 @@ class Trip:
             assert head.forwarded is not None  # by `response_headers`
             self._lines = passed_on(head, head.forwarded, response.status, response.headers)
         except Exception as exc:
-            if self._link is not None:
-                self._link.abandon(self)
-            self._over(None)
-            exchange.error = as_error(exchange, exc)
-            self.reply(page_for(exchange, exchange.error))
+            self._fault(exc)
             return None
         exchange.status = response.status
         return response
@@ -284,14 +291,27 @@ class Trip:
             self._send(data)
 
     def data(self, data: bytes) -> None:
-        self._write(data if self._transform is None else self._transform.feed(data))
+        if self._transform is not None:
+            try:
+                data = self._transform.feed(data)
+            except Exception as exc:
+                self._fault(exc)
+                return
+        self._write(data)
         if self._protocol.write_paused and self._link is not None:
             self._link.pause_reading()
 
     def end(self, trailers: Headers) -> None:
         """The target's trailers end here: a client that takes any does not come by this lane."""
+        last = b""
+        if self._transform is not None:
+            try:
+                last = self._transform.finish()
+            except Exception as exc:
+                self._fault(exc)
+                return
         self._over(None)
-        self._write(b"" if self._transform is None else self._transform.finish(), last=True)
+        self._write(last, last=True)
         self.pipeline.finish(self._exchange)
         self._protocol.answered(keep_alive=self.keep_alive)
 
@@ -319,6 +339,12 @@ class Trip:
             transport.write(data)
 
     # ------------------------------------------------------------ what goes wrong
+
+    def _fault(self, exc: Exception) -> None:
+        """A policy of ours has failed over the answer."""
+        if self._link is not None:
+            self._link.abandon(self)
+        self.failed(as_error(self._exchange, exc))
 
     def failed(self, error: GatewayError) -> None:
         self._over(error)
@@ -348,15 +374,36 @@ class Trip:
         self._over(error)
         self.pipeline.finish(self._exchange)
 
-    def expired(self, now: float) -> None:
+    def overdue(self) -> None:
         link = self._link
         if link is not None:
             link.abandon(self)
             self.failed(TotalTimeout(f"over {self.timeouts.total:g} s"))
 
-    def _over(self, error: GatewayError | None) -> None:
+    def _over(self, error: Exception | None) -> None:
         """The target's part is."""
         self._link = None
-        if self.timeouts.total is not None:
-            self.deadline = NEVER
+        if self._limit is not None:
+            self._limit.end()
         self._share.upstream.ended(self._exchange, self._target, error)
+
+
+class TotalTime:
+    """The deadline of a whole trip. It lies with all deadlines until its time, which may be long after the trip is over:
+    so it lets that go, with all that the trip holds."""
+
+    __slots__ = ("_trip", "bucket", "deadline")
+
+    def __init__(self, trip: Trip) -> None:
+        self._trip: Trip | None = trip
+        self.bucket = NEVER
+        self.deadline = NEVER
+
+    def end(self) -> None:
+        """The trip is over."""
+        self._trip = None
+        self.deadline = NEVER
+
+    def expired(self, now: float) -> None:
+        if self._trip is not None:
+            self._trip.overdue()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.errors import TargetError
-    from gateway.exchange import Exchange, Reply
+    from gateway.exchange import Exchange, Headers, Reply
     from gateway.lasting import Draft
     from gateway.reload import Reloading
     from gateway.route import Route, Share
@@ -127,10 +127,11 @@ class Gateway:
 
     async def go_on(
         self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
-        failure: TargetError | None = None,
+        failure: TargetError | None = None, *, prepared: Headers | None = None,
     ) -> None:  # fmt: skip
         """The rest of an exchange that the express lane has admitted: through the route's cache, or where a share was
-        chosen to that, on this target first or after this failure of it."""
+        chosen to that, on this target first or after this failure of it. prepared: the request's fields, where the
+        pipeline has edited them already."""
         route = exchange.route
         assert route is not None
         delivery = Delivery(
@@ -142,8 +143,9 @@ class Gateway:
                 source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, self.snapshot, delivery))
                 await route.cache.serve(exchange, delivery, source, body)
                 return
-            departure = depart(exchange, route, body, self.snapshot, delivery, share)
-            await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure))
+            departure = depart(exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
+            spent = self._loop.time() - exchange.started_at
+            await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure), spent)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)
         except asyncio.CancelledError:
@@ -193,13 +195,13 @@ class Gateway:
         await within(departure.timeouts.total, work)
 
 
-async def within(total: float | None, work: Awaitable[None]) -> None:
-    """Wait for it, `total` seconds at most. Raises TotalTimeout."""
+async def within(total: float | None, work: Awaitable[None], spent: float = 0.0) -> None:
+    """Wait for it, `total` seconds at most, of which so many are `spent` already. Raises TotalTimeout."""
     if total is None:
         await work
         return
     try:
-        async with asyncio.timeout(total):
+        async with asyncio.timeout(total - spent):
             await work
     except TimeoutError:
         raise TotalTimeout(f"over {total:g} s") from None
@@ -207,12 +209,14 @@ async def within(total: float | None, work: Awaitable[None]) -> None:
 
 def depart(
     exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None,
-    share: Share | None = None,
+    share: Share | None = None, *, prepared: Headers | None = None,
 ) -> Departure:  # fmt: skip
-    """The request as it leaves us. share: where that is chosen already."""
+    """The request as it leaves us. share, prepared: where that is chosen, and its fields are edited, already."""
     share = share or route.choose(exchange)
-    headers = snapshot.request_fields.of(exchange)
-    route.pipeline.prepare(exchange, headers)
+    headers = prepared
+    if headers is None:
+        headers = snapshot.request_fields.of(exchange)
+        route.pipeline.prepare(exchange, headers)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
     departure = Departure(
         share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),

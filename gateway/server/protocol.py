@@ -205,9 +205,10 @@ class GatewayProtocol(asyncio.Protocol):
         return TargetTooLong() if line_end < 0 or line_end > self.settings.max_target_size else HeaderTooLarge()
 
     def _start(self, head: RequestHead, rest: bytes) -> None:
-        """A request has begun. What is whole and alone may take the express lane; all else is the app's."""
+        """A request has begun. What is whole and alone may take the express lane, which awaits nothing: no client either
+        that has not taken the answers before. All else is the app's."""
         fields = head.fields
-        if self.lane is not None and fields.is_usual and len(rest) == fields.length and not self._last_call:
+        if self.lane is not None and fields.is_usual and len(rest) == fields.length and not (self._last_call or self.write_paused):
             self._state = _ANSWER
             self._rest()
             if self.lane.take(self, head, rest):

@@ -83,18 +83,18 @@ class Connection(asyncio.Protocol):
     def send(self, request: Outgoing, sink: Sink) -> None:
         """Write the head; a body follows by `send_body` and `end_body` when `request.length` is not 0."""
         self._sink = sink  # first: whoever sends may abandon it when this fails
-        self.send_made(serialize_head(request), request, sink)
+        self.send_made(serialize_head(request), request, sink, whole=request.length == 0)
 
-    def send_made(self, head: bytes, request: Sent, sink: Sink) -> None:
-        """The same for a head that is made already, with a body behind it where that is at hand (`length` is 0 then)."""
+    def send_made(self, data: bytes, request: Sent, sink: Sink, *, whole: bool) -> None:
+        """The same for a head that is made already. whole: `data` is all of the request, its body too."""
         self._sink = sink
         self._outgoing = request
         self._state = _HEAD
         self._interims = 0
         self._read_timeout = request.timeouts.read
         self._ends = self._endless = False
-        self._request_done = request.length == 0
-        self.transport.write(head)
+        self._request_done = whole
+        self.transport.write(data)
         self._watch_request()
 
     def send_body(self, data: bytes) -> None:

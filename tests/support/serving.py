@@ -154,7 +154,10 @@ def forwarding(*targets: str, **route: Any) -> dict[str, Any]:
     }
 
 
-UPSTREAM_KEYS = ("balance", "balance_options", "hash_on", "hash_slack", "sticky", "tls", "keepalive", "max_connections", "max_pending")
+UPSTREAM_KEYS = (
+    "balance", "balance_options", "hash_on", "hash_slack", "sticky", "tls", "keepalive", "max_connections", "max_pending", "retry",
+    "circuit_breaker",
+)  # fmt: skip
 
 
 class Pair:
