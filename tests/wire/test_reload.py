@@ -104,6 +104,7 @@ def test_reloads_under_load_lose_nothing_and_are_followed_by_all_workers(tmp_pat
                 site.process.wait_for("configuration reloaded", workers * (turn + 1))
             site.write(b.url, server=f"workers = {workers}")
             site.reload()
+            load.more()  # what was under way to the old target has arrived there
             before = len(a.requests)
             load.more(200)
             assert len(a.requests) == before
