@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 MAX_FIELDS: Final = 1000  # of a response; more than any target may send
+MAX_CHUNKS: Final = 1 << 16  # of a body, and so 4 GiB; what says more is damaged
 ID_LENGTH: Final = 8
 
 _FRAME: Final = struct.Struct("!2sBB8s")
@@ -112,7 +113,8 @@ def place_of(data: bytes) -> tuple[bytes, int]:
     without a look at the rest."""
     if len(data) < HEAD or data[:4] != bytes((*_MAGIC, VERSION, _ENTRY)):
         return b"", 0
-    return data[4:12], _NUMBERS.unpack_from(data[: HEAD], _FRAME.size)[3]
+    chunks: int = _NUMBERS.unpack_from(data[: HEAD], _FRAME.size)[3]
+    return data[4:12], chunks if chunks <= MAX_CHUNKS else 0
 
 
 # ---------------------------------------------------------------- inside
@@ -147,7 +149,7 @@ def _pack_numbers(entry: Entry, stamp: Stamp) -> bytes:
 def _read_entry(data: bytes, key: bytes) -> tuple[Entry, Stamp] | None:
     """One pass over the strings; a hit in Redis is decoded by it."""
     mark, status, length, chunks, flags, *times, headers, vary, tags = _NUMBERS.unpack_from(data, _FRAME.size)
-    if headers > MAX_FIELDS or vary > MAX_VARY or tags > MAX_TAGS or not isfinite(sum(times)):
+    if chunks > MAX_CHUNKS or headers > MAX_FIELDS or vary > MAX_VARY or tags > MAX_TAGS or not isfinite(sum(times)):
         return None
     position = _FRAME.size + _NUMBERS.size
     part = None

@@ -122,4 +122,5 @@ class Entry:
         fields = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in self.headers)
         body = sum(map(len, self.chunks)) if self.chunks is not None else 0
         forms = sum(map(len, self.forms.values()))
-        return OVERHEAD + fields + body + forms + sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)
+        varied = sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
+        return OVERHEAD + fields + body + forms + varied + sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)

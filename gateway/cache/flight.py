@@ -68,15 +68,16 @@ class Valve(Protocol):
 
 
 class Flight:
-    """deserted: called when the last reader has left before the end. mark: the store's when it began; whoever comes after
-    a purge wants a newer answer."""
+    """deserted: called when nobody reads it before its end. is_lone: for as long as all of it is kept it goes on without
+    readers. mark: the store's when it began; whoever comes after a purge wants a newer answer."""
 
     __slots__ = (
-        "_deserted", "_first", "_held", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error", "landing",
-        "mark", "trailers",
+        "_deserted", "_first", "_held", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error", "is_lone",
+        "landing", "mark", "trailers",
     )  # fmt: skip
 
-    def __init__(self, deserted: Callable[[], None] | None = None) -> None:
+    def __init__(self, deserted: Callable[[], None], *, is_lone: bool = False) -> None:
+        self.is_lone = is_lone
         self.mark = 0
         self.landing: Landing | None = None
         self.error: GatewayError | None = None
@@ -99,11 +100,13 @@ class Flight:
         self._valve = valve
         self._window = window
         self._wake()
+        self._look_around()
 
     def narrow(self, window: int) -> None:
         """It has become too large to be kept whole."""
         self._window = window
         self._trim()
+        self._look_around()
 
     def data(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
@@ -144,10 +147,15 @@ class Flight:
 
     def leave(self, reader: Reader) -> None:
         self._readers.discard(reader)
-        if not self._readers and not self.ended and self.error is None and self._deserted is not None:
-            self._deserted()
-        elif self._window:
+        self._look_around()
+        if self._window:
             self._trim()
+
+    def _look_around(self) -> None:
+        """Is there anybody whom it is for?"""
+        is_wanted = self._readers or (self.is_lone and not self._window)
+        if not is_wanted and not self.ended and self.error is None:
+            self._deserted()
 
     def pieces(self, number: int) -> list[bytes]:
         """What is there from the piece of that number on, up to about TAKE bytes."""
@@ -230,6 +238,10 @@ class Reader:
 
     def leave(self) -> None:
         self._flight.leave(self)
+
+    def let_go_on(self) -> None:
+        """This reader has what it came for; the answer is still wanted, if it is to be stored."""
+        self._flight.is_lone = True
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

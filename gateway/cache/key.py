@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from gateway.rfc.forwarded import asked_as
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -74,6 +76,8 @@ class KeyRule:
         if self._host:
             url = b"".join((exchange.scheme, b"://", exchange.host.lower(), url))
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)
+        if exchange.trusted:
+            end += _told(exchange)
         return url + end if query is None else b"".join((url, b"?", query, end))
 
     def kept_query(self, query: bytes | None) -> bytes | None:
@@ -102,6 +106,12 @@ class KeyRule:
         return b"".join(parts)
 
 
+def _told(exchange: Exchange) -> bytes:
+    """What the target is told in the name of a trusted proxy."""
+    told = asked_as(exchange.special)
+    return b" told:" + _safe(told) if told else b""
+
+
 def _safe(value: bytes) -> bytes:
     return value.replace(b"%", b"%25").replace(b" ", b"%20")
 
@@ -125,9 +135,14 @@ def url_of_request(exchange: Exchange) -> bytes:
 def is_ambiguous(exchange: Exchange) -> bool:
     """Whether its answer may depend on what its key does not show: on a body, or on how the target reads a path that can
     be read in two ways."""
-    if exchange.match_path is not exchange.path and _AMBIGUOUS(exchange.path) is not None:
+    if has_two_paths(exchange):
         return True
     return not exchange.is_plain and any(name in _UNKEYED_BODY and value != b"0" for name, value in exchange.special)
+
+
+def has_two_paths(exchange: Exchange) -> bool:
+    """Whether its path can be read in two ways."""
+    return exchange.match_path is not exchange.path and _AMBIGUOUS(exchange.path) is not None
 
 
 class Bypass:

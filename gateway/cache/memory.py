@@ -44,9 +44,9 @@ class Shelf:
 
     __slots__ = ("entries", "hits", "queue", "size", "uses")
 
-    def __init__(self, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, key: bytes, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
-        self.size = sum(entry.size for entry in entries)
+        self.size = 2 * len(key) + sum(entry.size for entry in entries)  # the key, and its URL in the index
         self.uses = 0
         self.hits = 0
         self.queue: _Queue | None = None
@@ -76,7 +76,7 @@ class MemoryStore:
         self._shelves: dict[bytes, Shelf] = {}
         self._small = _Queue(limit // _SMALL_SHARE, self._left_small)
         self._large = _Queue(limit - limit // _SMALL_SHARE, self._left_large)
-        self._ghosts: FIFOCache[bytes, None] = FIFOCache(max(limit // _GHOST_BYTES, 64))
+        self._ghosts: FIFOCache[int, None] = FIFOCache(max(limit // _GHOST_BYTES, 64))
         self._tagged: dict[bytes, set[bytes]] = {}
         self._of_url: dict[bytes, set[bytes]] = {}
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
@@ -192,7 +192,7 @@ class MemoryStore:
     def _lay(self, key: bytes, entries: tuple[Entry, ...]) -> bool:
         """These entries under the key and no others, in the queue that the key is in."""
         old = self._shelves.get(key)
-        queue = self._large if key in self._ghosts else self._small
+        queue = self._large if hash(key) in self._ghosts else self._small
         if old is not None:
             assert old.queue is not None
             queue = old.queue
@@ -200,7 +200,7 @@ class MemoryStore:
             self._forget(key, old)
         if not entries:
             return False
-        shelf = Shelf(entries)
+        shelf = Shelf(key, entries)
         if old is not None:
             shelf.uses, shelf.hits = old.uses, old.hits
         if shelf.size > queue.maxsize:
@@ -221,7 +221,7 @@ class MemoryStore:
             shelf.uses = 0
             self._enter(self._large, key, shelf)
         else:
-            self._ghosts[key] = None
+            self._ghosts[hash(key)] = None
             self._forget(key, shelf)
 
     def _left_large(self, key: bytes, shelf: Shelf) -> None:

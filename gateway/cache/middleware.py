@@ -31,7 +31,7 @@ from gateway.exchange import Reply, ResponseHead
 from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope
 from gateway.pipeline import Pipeline
-from gateway.rfc.forwarded import FORWARDING
+from gateway.rfc.forwarded import CLIENTS, FORWARDING
 from gateway.rfc.headers import end_to_end
 from gateway.rfc.uri import match_path
 
@@ -50,9 +50,7 @@ log = logging.getLogger("gateway.cache")
 DEFAULT_MEMORY: Final = 64 << 20  # bytes
 METHODS: Final = tuple(sorted(method.decode() for method in CACHEABLE_METHODS))
 NO_LIMIT: Final = 1 << 62  # of a request's body: the app has its own
-_WHO: Final = frozenset(
-    {b"client-ip", b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-forwarded-by", b"x-forwarded-for", b"x-real-ip"}
-)  # these name clients, by whom no shared response may differ
+_WHO: Final = CLIENTS - {b"forwarded"}  # by whom no shared response may differ
 _HOW: Final = tuple(sorted(HEADER + name.decode() for name in FORWARDING - _WHO))
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers", "gateway.stream"})
 

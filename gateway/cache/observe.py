@@ -27,7 +27,7 @@ _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 class Observation:
     """The observer of one exchange that passes. reason: why it does."""
 
-    __slots__ = ("_asked_at", "_cache", "_mark", "_reason", "_visit")
+    __slots__ = ("_asked_at", "_cache", "_gathering", "_learns", "_mark", "_reason", "_visit")
 
     def __init__(self, cache: RouteCache, visit: Visit, reason: Forward) -> None:
         self._cache = cache
@@ -35,11 +35,13 @@ class Observation:
         self._reason = reason
         self._asked_at = cache.now()
         self._mark = cache.store.mark()
+        self._learns = reason is not Forward.BYPASS and cache.is_telling(visit)
+        self._gathering: Gathering | None = None
 
     def seen(self, head: ResponseHead) -> Gathering | None:
         visit, cache = self._visit, self._cache
         visit.exchange.cache = outcome = Outcome(self._reason)
-        if self._reason is Forward.BYPASS or visit.ask.method == b"HEAD":
+        if not self._learns or visit.ask.method == b"HEAD":
             return None
         made = storable(visit.ask, self._answered(head), cache.rules)
         if isinstance(made, Refusal):
@@ -49,14 +51,18 @@ class Observation:
         if visit.ask.method != b"POST":
             return None
         outcome.stored = True
-        return Gathering(cache, visit.key, made)
+        self._gathering = Gathering(cache, visit.key, made, self._mark)
+        return self._gathering
 
     async def before(self, head: ResponseHead) -> None:
         method = self._visit.ask.method
         if method not in SAFE:
             if 200 <= head.status < 400:
+                was_purged = self._mark != self._cache.store.mark()
                 await self._invalidate(head.headers)
-        elif method == b"HEAD" and self._reason is not Forward.BYPASS:
+                if self._gathering is not None and not was_purged:
+                    self._gathering.mark = self._cache.store.mark()  # it outlives what it purges itself
+        elif method == b"HEAD" and self._learns:
             await self._freshen(head)
 
     async def _invalidate(self, headers: Headers) -> None:
@@ -107,11 +113,12 @@ def _as_get(visit: Visit) -> Ask:
 
 class Gathering:
     """The body of an answer to POST, which is stored for later GETs once it is whole and what the request changed is
-    purged."""
+    purged. mark: of the store; purges after it count."""
 
-    __slots__ = ("_cache", "_chunks", "_key", "_made", "_size")
+    __slots__ = ("_cache", "_chunks", "_key", "_made", "_size", "mark")
 
-    def __init__(self, cache: RouteCache, key: bytes, made: Entry) -> None:
+    def __init__(self, cache: RouteCache, key: bytes, made: Entry, mark: int) -> None:
+        self.mark = mark
         self._cache = cache
         self._key = key
         self._made = made
@@ -127,7 +134,7 @@ class Gathering:
         if not whole or self._size > self._cache.rules.max_object:
             return
         store = self._cache.store
-        writer = store.begin(self._key, self._made, store.mark())
+        writer = store.begin(self._key, self._made, self.mark)
         for chunk in self._chunks:
             writer.append(chunk)
         await writer.commit()

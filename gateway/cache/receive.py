@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.flight import WINDOW, Kind, Landing
-from gateway.cache.reuse import ERROR_STATUSES, may_bridge
+from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
 from gateway.cache.storable import Answered, Refusal, storable
 from gateway.cache.update import describes, joined, joins, merged, updated
 
@@ -77,10 +77,12 @@ class Receiver:
         if old is not None and head.status == NOT_MODIFIED:
             self._validated(old, answered)
             return True
-        if old is not None and head.status in ERROR_STATUSES and may_bridge(old, self.ask, now):
+        if old is not None and head.status in ERROR_STATUSES and self._bridges(old, now):
             self._flight.land(Landing(Kind.BRIDGED, head.status, entry=old))
             return False
         made = storable(self.ask, answered, self._rules)
+        if old is None and self.ask.asked_range is None and not isinstance(made, Refusal) and made.part is not None:
+            made = Refusal.RANGE
         landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
         if isinstance(made, Refusal):
             self._refuse(made)
@@ -99,6 +101,10 @@ class Receiver:
                 landing = completed
         self._flight.land(landing, valve)
         return True
+
+    def _bridges(self, old: Entry, now: float) -> bool:
+        """The old entry helps out: it may, and has what is asked for."""
+        return may_bridge(old, self.ask, now) and held_span(old, self.ask) is not None
 
     def _validated(self, old: Entry, answered: Answered) -> None:
         if not describes(old, answered.headers):
@@ -159,7 +165,7 @@ class Receiver:
     def failed(self, error: GatewayError, *, bridges: bool) -> None:
         """bridges: it is a failure that a stale entry may help out of."""
         old, flight = self._old, self._flight
-        if flight.landing is None and bridges and old is not None and may_bridge(old, self.ask, self._now()):
+        if flight.landing is None and bridges and old is not None and self._bridges(old, self._now()):
             flight.land(Landing(Kind.BRIDGED, 0, entry=old))
         else:
             flight.fail(error)

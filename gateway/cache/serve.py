@@ -17,7 +17,7 @@ from cachetools import TTLCache
 from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.flight import Flight, Kind
-from gateway.cache.key import is_ambiguous, url_of_request
+from gateway.cache.key import has_two_paths, is_ambiguous, url_of_request
 from gateway.cache.memory import WHOLE
 from gateway.cache.observe import Observation
 from gateway.cache.receive import NOT_MODIFIED, Receiver
@@ -155,6 +155,13 @@ class RouteCache:
     def _passes(self, exchange: Exchange) -> bool:
         return (self._bypass is not None and self._bypass.takes(exchange)) or is_ambiguous(exchange)
 
+    def is_telling(self, visit: Visit) -> bool:
+        """Whether the answer to a request that passes can be about what lies under its key."""
+        exchange = visit.exchange
+        if visit.ask.is_odd or has_two_paths(exchange) or (self._bypass is not None and self._bypass.takes(exchange)):
+            return False
+        return self.keys.kept_query(exchange.query) == exchange.query
+
     # ------------------------------------------------------------ with awaiting
 
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
@@ -276,8 +283,8 @@ class RouteCache:
                     if refused.lasts and landing.status not in ERROR_STATUSES:
                         self.refused[visit.key] = True
                 outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
-                await self._land(visit, reader, landing, outcome)
-                return
+                if await self._land(visit, reader, landing, outcome):
+                    return
         except GatewayError:
             fetched.tell(visit.exchange)
             raise
@@ -300,7 +307,7 @@ class RouteCache:
     def _start(self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False) -> Fetched:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
         ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests)
-        fetched = Fetched(None if alone else self._tasks)
+        fetched = Fetched(alone=alone)
         flight = fetched.flight
         fetched.receiver = Receiver(
             flight, self.store, self.rules, visit.key, url=url_of_request(visit.exchange), ask=ask, old=old, now=self.now
@@ -378,10 +385,12 @@ class RouteCache:
         exchange, delivery = visit.exchange, visit.delivery
         exchange.cache = outcome
         headers = [pair for pair in landing.headers if pair[0] != OUR_TARGET]
-        if outcome.collapsed and landing.entry is not None:
-            headers = [pair for pair in headers if pair[0] != b"age"]
-            headers.append(age_field(landing.entry, self.now()))
+        entry = landing.entry
+        if outcome.collapsed and entry is not None:  # what `private` and `no-cache` name is the leader's alone
+            headers = [pair for pair in (headers if entry.part is not None else entry.headers) if pair[0] != b"age"]
+            headers.append(age_field(entry, self.now()))
         if landing.status == 200 and visit.ask.asks_for_newer and self._is_unchanged(visit.ask, headers):
+            reader.let_go_on()
             await delivery.reply(Reply(NOT_MODIFIED, not_modified_fields(headers)))
             return
         head = ResponseHead(landing.status, headers, landing.length)
@@ -461,12 +470,12 @@ class Memo:
 
 
 class Fetched:
-    """A fetch under way. tasks: None where it goes on when nobody reads it any more."""
+    """A fetch under way. alone: it goes on for the store when nobody reads it."""
 
     __slots__ = ("exchange", "flight", "receiver", "task")
 
-    def __init__(self, tasks: Tasks | None) -> None:
-        self.flight = Flight(self._give_up if tasks is not None else None)
+    def __init__(self, *, alone: bool) -> None:
+        self.flight = Flight(self._give_up, is_lone=alone)
         self.receiver: Receiver
         self.exchange: Exchange
         self.task: asyncio.Task[None] | None = None

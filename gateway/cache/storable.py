@@ -13,6 +13,7 @@ from gateway.cache.rules import OUR_TARGET, TARGETS, Rules
 from gateway.cache.tags import tags_of
 from gateway.rfc.cache_control import Directives, parse_directives, targeted_directives
 from gateway.rfc.dates import format_date
+from gateway.rfc.forwarded import CLIENTS
 from gateway.rfc.freshness import HEURISTIC_STATUSES, born_at, explicit_lifetime, heuristic_lifetime
 from gateway.rfc.ranges import parse_content_range
 from gateway.rfc.vary import normalised, vary_names
@@ -42,12 +43,12 @@ class Refusal(Enum):
     NO_STORE = "no-store"
     PRIVATE = "private"
     AUTHORIZED = "authorization"  # the request had credentials, and the response does not allow it all the same
-    VARY = "vary"  # on everything, or on too much
+    VARY = "vary"  # on everything, on who the client is, or on too much
     FRESHNESS = "freshness"  # nothing says how long it may be used
-    COOKIE = "set-cookie"  # it sets a cookie, and does not say itself that it may be stored
+    COOKIE = "set-cookie"  # it sets a cookie, and does not say itself that it may be used again
     SIZE = "size"
     TAGS = "tags"  # more than an entry may have
-    RANGE = "range"  # a part that does not fit its description
+    RANGE = "range"  # a part that does not fit its description, or that nobody asked for
 
     @property
     def lasts(self) -> bool:
@@ -153,10 +154,11 @@ def _part(answered: Answered) -> Part | Refusal | None:
 def vary_of(ask: Ask, headers: Headers) -> Vary | None:
     """The request's fields that selected the response; None where they are not known or too many.
 
-    A response in a content coding was chosen by Accept-Encoding, whether it says so or not.
+    A response in a content coding was chosen by Accept-Encoding, whether it says so or not. The fields that name the client
+    are written by us for the target, and the request's own say nothing.
     """
     names = vary_names(value for name, value in headers if name == b"vary")
-    if names is None or len(names) > MAX_VARY:
+    if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names):
         return None
     coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in headers)
     if coded and b"accept-encoding" not in names:
@@ -170,12 +172,13 @@ def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part
     stated = explicit_lifetime(directives, headers, answered.received_at, targeted=control.targeted)
     if ask.method == b"POST" and (stated is None or not _is_about(answered)):
         return Refusal.METHOD  # RFC 9110 section 9.3.3
+    never_fresh = not stated or directives.forbids(b"no-cache")
+    if never_fresh and any(name == b"set-cookie" for name, _ in headers):
+        return Refusal.COOKIE  # the next client would get it by a validation that says nothing of cookies
     if stated is not None:
         return stated
     if directives.forbids(b"no-cache"):
         return 0.0
-    if any(name == b"set-cookie" for name, _ in headers):
-        return Refusal.COOKIE
     configured = rules.stated_ttl(200 if part is not None else answered.status)
     return configured or _guessed(ask, answered, directives) or Refusal.FRESHNESS
 

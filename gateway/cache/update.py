@@ -44,7 +44,7 @@ def merged(stored: Headers, newer: Headers) -> Headers:
 def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[Entry, bool]:
     """The entry as a 304 (or a HEAD's 200) makes it, with its body, and whether it may stay stored as such.
 
-    Where the newer answer forbids to store it, this request may still be answered with the result.
+    Where the newer answer forbids to store it, this request may still be answered with the result, and no other.
     """
     sent = [] if any(name == b"date" for name, _ in answered.headers) else [(b"date", format_date(answered.received_at))]
     whole = Answered(
@@ -57,8 +57,11 @@ def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[E
     )
     made = storable(ask, whole, rules)
     if isinstance(made, Refusal):
-        return entry.copy(headers=whole.headers, fresh_until=answered.received_at), False
-    return made.copy(chunks=entry.chunks, length=entry.length, part=entry.part, vary=made.vary or entry.vary), True
+        newer = entry.copy(headers=whole.headers, fresh_until=answered.received_at, never_stale=True)
+    else:
+        newer = made.copy(chunks=entry.chunks, length=entry.length, part=entry.part, vary=made.vary or entry.vary)
+    newer.place = entry.place  # where the body is
+    return newer, not isinstance(made, Refusal)
 
 
 def head_agrees(entry: Entry, status: int, headers: Headers) -> bool:

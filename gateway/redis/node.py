@@ -177,9 +177,11 @@ class Node:
         if address.database:
             greeting.append(command(b"SELECT", address.database))
         greeting.append(command(b"PING"))
-        for reply in await link.send(b"".join(greeting), len(greeting)):
+        replies = await link.send(b"".join(greeting), len(greeting))
+        for index, reply in enumerate(replies):
             if isinstance(reply, ErrorReply):
-                raise Away(reply.text.decode("ascii", "replace"))
+                said = reply.code if address.password and index == 0 else reply.text  # which may repeat the password
+                raise Away(said.decode("ascii", "replace"))
 
     def _on_lost(self, link: Link) -> None:
         if link in (self.quick, self.bulk):

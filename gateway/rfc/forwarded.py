@@ -24,6 +24,13 @@ FORWARDING: Final = frozenset(
         b"x-original-host", b"x-original-url", b"x-real-ip", b"x-rewrite-url",
     }
 )  # fmt: skip  # all fields that servers are known to take a client's identity or another target from
+CLIENTS: Final = frozenset(
+    {
+        b"client-ip", b"forwarded", b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-forwarded-by",
+        b"x-forwarded-for", b"x-real-ip",
+    }
+)  # fmt: skip  # those of them that name clients
+_ASKED: Final = frozenset({b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-proto"})
 
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -31,6 +38,7 @@ _PARAMETER: Final = rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([!#$%&'*+.^_`|~0-9A-Za-z
 _PARAMETERS = re.compile(_PARAMETER, re.S).findall
 _ELEMENT = re.compile(rb"(?:%b)?(?:;[ \t]*(?:%b)?)*" % (_PARAMETER, _PARAMETER), re.S).fullmatch
 _NODE = re.compile(rb"[0-9A-Za-z.:\[\]_-]+").fullmatch
+_BY_WHOM = re.compile(rb"(?:^|(?<=[;, \t]))(?:by|for)=%b" % _PARAMETER.partition(b"=")[2], re.IGNORECASE | re.DOTALL).sub
 _UNKNOWN: Final = b"unknown"
 _CHAIN: Final = 64  # members of X-Forwarded-For or Forwarded that are looked at, from the right
 _MEMO: Final = 1024  # of each memo; a full one is cleared
@@ -95,6 +103,14 @@ def _fields(peer: str, client: str, scheme: bytes, host: bytes, received: dict[b
     before = received.get(b"forwarded")
     fields.append((b"forwarded", before + b", " + element if before else element))
     return fields
+
+
+def asked_as(prior: list[Pair]) -> bytes:
+    """What a trusted peer's fields tell the target of how it was asked, and not of who asked: hosts, schemes, ports and
+    prefixes."""
+    told = [name + b"=" + value for name, value in prior if name in _ASKED]
+    told += [_BY_WHOM(b"", value) for name, value in prior if name == b"forwarded"]
+    return b",".join(told)
 
 
 def _single(value: bytes | None) -> bytes | None:

@@ -158,6 +158,18 @@ def test_a_wrong_password_is_told_without_it(caplog: pytest.LogCaptureFixture):
     assert "secret1" not in repr(address(1, password="secret1"))
 
 
+def test_a_redis_that_repeats_what_it_does_not_know_does_not_bring_the_password_into_the_log(caplog: pytest.LogCaptureFixture):
+    with redis_server("--rename-command", "AUTH", "LOGIN") as server:
+
+        async def main() -> None:
+            async with connected(address(server.port, password="secret1")):
+                pass
+
+        asyncio.run(main())
+    assert "redis is away" in caplog.text
+    assert "secret1" not in "".join(str(vars(record)) for record in caplog.records)
+
+
 def test_nobody_at_the_address_costs_a_request_nothing():
     with redis_server() as server:
         server.kill()

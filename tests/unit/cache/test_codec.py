@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.cache.codec import (
     HEAD,
+    MAX_CHUNKS,
     Stamp,
     decode_chunk,
     decode_entry,
@@ -48,7 +49,7 @@ ENTRIES = st.builds(
 )
 WRITES = st.binary(min_size=8, max_size=8)
 KEYS = st.binary(max_size=40)
-STAMPS = st.builds(Stamp, WRITES, st.integers(0, 2**53), st.just(0) | st.integers(1, 2**31))
+STAMPS = st.builds(Stamp, WRITES, st.integers(0, 2**53), st.just(0) | st.integers(1, MAX_CHUNKS))
 SAMPLE = Entry(
     200, [(b"content-type", b"text/plain"), (b"x", b"")], born_at=1.0, stored_at=2.0, fresh_until=3.0, kept_until=4.0,
     chunks=(b"ab", b"c"), length=3, vary=((b"accept", None), (b"cookie", b"a=1")), tags=(b"t",), etag=b'"1"',
@@ -160,6 +161,12 @@ def test_a_form_that_ends_in_its_coding_is_nothing():
 def test_the_head_of_an_entry_tells_its_write_and_its_chunks(entry: Entry, stamp: Stamp):
     data = encode_entry(b"k", entry, stamp)
     assert place_of(data[:HEAD]) == place_of(data) == (stamp.write, stamp.chunks)
+
+
+def test_a_number_of_pieces_that_no_body_has_is_not_believed():
+    data = encode_entry(b"k", SAMPLE, Stamp(WRITE, 1, MAX_CHUNKS + 1))
+    assert place_of(data) == (WRITE, 0)
+    assert decode_entry(data, b"k") is None
 
 
 @given(st.binary(max_size=200))

@@ -178,7 +178,15 @@ def test_what_finds_no_room_at_all_is_given_up_while_it_comes():
     held = store(100_000)
     assert write(held, key(1), bytes(held.max_body + 1)) is None
     assert write(held, key(2), bytes(held.max_body)) is None  # its fields do not fit any more
-    assert write(held, key(3), bytes(held.max_body - OVERHEAD)) is not None
+    assert write(held, key(3), bytes(held.max_body - OVERHEAD - 2 * len(key(3)))) is not None
+
+
+def test_long_keys_and_values_that_are_varied_on_count_as_what_they_are():
+    held = store(400_000)
+    for number in range(1000):
+        write(held, b"https://a/%d?%b r" % (number, b"x" * 8000), entry=head(b"y" * 4000))
+    kept = sum(2 * len(key) + len(shelf.entries[0].vary[0][1] or b"") for key, shelf in held.shelves())
+    assert 0 < kept <= held.usage().bytes_held <= 400_000
 
 
 def test_a_scan_does_not_flush_what_is_in_use():

@@ -131,6 +131,8 @@ def test_a_cookie_is_stored_only_with_explicit_freshness_of_the_response_itself(
     assert (b"set-cookie", b"a=b") in stored(FRESH, "Set-Cookie: a=b").headers
     assert refused("Set-Cookie: a=b", f"Last-Modified: {date(-1000)}") is Refusal.COOKIE
     assert refused("Set-Cookie: a=b", rules=Rules(ttl=60)) is Refusal.COOKIE
+    for control in ("no-cache", "max-age=0", "max-age=60, no-cache", "max-age=0, stale-while-revalidate=9"):
+        assert refused("Set-Cookie: a=b", 'ETag: "1"', f"Cache-Control: {control}") is Refusal.COOKIE
 
 
 def test_a_request_may_forbid_it():

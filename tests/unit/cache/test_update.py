@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.entry import Entry, Part
+from gateway.cache.reuse import Verdict, reuse
 from gateway.cache.rules import Rules
 from gateway.cache.update import describes, head_agrees, joined, joins, merged, updated
 from support.caching import NOW, answer, asking, date, fields, stored
@@ -64,6 +65,7 @@ def test_a_304_that_forbids_to_store_answers_this_request_and_leaves_the_entry_a
     newer, stays = updated(held, asking(), answer("Cache-Control: no-store", "X-Own: b", status=304, at=LATER), Rules())
     assert not stays
     assert newer is not held
+    assert reuse(newer, asking("Cache-Control: max-stale"), LATER) is Verdict.VALIDATE  # nobody else's, stale or not
     assert (b"x-own", b"b") in newer.headers
     assert held.fresh_until == NOW + 60
 

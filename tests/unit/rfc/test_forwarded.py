@@ -13,6 +13,7 @@ from gateway.rfc.forwarded import (
     FORWARDING,
     FORWARDING_TWINS,
     Networks,
+    asked_as,
     client_address,
     forwarded_fields,
     forwarded_for,
@@ -306,6 +307,18 @@ def test_a_trusted_peers_port_is_kept():
     prior = [(b"x-forwarded-port", b"8443"), (b"x-forwarded-proto", b"")]
     fields = dict(forwarded_fields("10.0.0.1", "10.0.0.1", b"http", b"a", prior))
     assert (fields[b"x-forwarded-port"], fields[b"x-forwarded-proto"]) == (b"8443", b"http")
+
+
+def test_how_a_request_was_asked_says_nothing_of_who_asked():
+    prior = [(b"x-forwarded-for", b"1.2.3.4"), (b"x-forwarded-proto", b"https"), (b"forwarded", b'For="[::1]:4";host=a;by=b, proto=http;for=c')]
+    assert asked_as(prior) == b"x-forwarded-proto=https,;host=a;, proto=http;"
+    assert asked_as([]) == b""
+
+
+@given(st.lists(st.sampled_from([b'for=a', b"for=b", b'by="c"', b"host=x", b";", b",", b" "])))
+def test_no_client_in_forwarded_hides_a_host(pieces: list[bytes]):
+    value = b"".join(pieces) + b";host=evil"
+    assert asked_as([(b"forwarded", value)]).endswith(b";host=evil")
 
 
 def test_what_was_written_for_one_client_is_not_told_about_another():

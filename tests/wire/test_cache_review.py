@@ -1,0 +1,204 @@
+"""What a client must never get from a shared cache, and what must never become of one."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.client import get
+from support.origin import Visit, origin, raw, respond
+from support.redis import redis_server
+from support.serving import Pair, forwarding, gateway, in_front
+
+if TYPE_CHECKING:
+    from support.origin import Step
+
+FRESH = "Cache-Control: max-age=60"
+ETAG = 'ETag: "1"'
+
+
+def echoing(field: str, *fields: str) -> Step:
+    """Answer with what came in a field."""
+    lines = "".join(f"{one}\r\n" for one in fields).encode()
+
+    async def step(visit: Visit) -> None:
+        await visit.read_body()
+        body = (visit.request.get(field) or b"none")
+        await visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%b\r\n%b" % (len(body), lines, body))
+
+    return step
+
+
+def waiting(pair: Pair, count: int) -> None:
+    """Until so many requests wait in one flight."""
+    cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
+    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache._flights.values()))
+
+
+def held(data: bytes) -> Step:
+    """Answer when the event `answer` is set."""
+
+    async def step(visit: Visit) -> None:
+        await visit.read_body()
+        visit.server.event("asked").set()
+        await visit.server.waited("answer")
+        await visit.send(data)
+
+    return step
+
+
+@pytest.mark.parametrize("control", ["no-cache", "max-age=0", "no-cache, max-age=60"])
+def test_a_cookie_of_one_user_is_not_given_to_another_after_a_validation(control: str):
+    first = respond(200, b"page", f"Cache-Control: {control}", ETAG, "Set-Cookie: session=alice")
+    second = raw(b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\ncache-control: %b\r\n\r\n' % control.encode())
+
+    async def either(visit: Visit) -> None:
+        await (second if visit.request.get("if-none-match") else first)(visit)
+
+    with in_front("express", either, cache=True) as pair:
+        get(pair.port, "/s")
+        get(pair.port, "/s")
+        assert [request.get("if-none-match") for request in pair.origin.requests] == [None, None]
+
+
+@pytest.mark.parametrize("directive", ['private="x-user"', 'no-cache="set-cookie, x-user"'])
+def test_a_follower_does_not_get_the_fields_that_are_the_leaders_alone(directive: str):
+    head = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60, %b\r\nx-user: alice\r\ncontent-length: 4\r\n\r\nbody" % directive.encode()
+    with in_front("express", held(head), respond(500), cache=True) as pair:
+        with ThreadPoolExecutor(2) as pool:
+            leader = pool.submit(get, pair.port, "/f")
+            pair.origin.wait("asked")
+            follower = pool.submit(get, pair.port, "/f")
+            waiting(pair, 2)
+            pair.origin.event("answer").set()
+            assert leader.result().get("x-user") == b"alice"
+            assert follower.result().body == b"body"
+            assert follower.result().get("x-user") is None
+
+
+def test_a_target_that_fails_while_only_a_part_is_held_is_an_error_and_an_answer():
+    part = raw(b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123')
+    with in_front("express", part, respond(503, b"down"), cache=True) as pair:
+        assert get(pair.port, "/p", "Range: bytes=0-3").status == 206
+        answer = get(pair.port, "/p")
+        assert answer.status == 503
+
+
+def test_a_206_that_nobody_asked_for_is_passed_on_once():
+    part = raw(b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123')
+    with in_front("express", part, cache=True) as pair:
+        answer = get(pair.port, "/unasked")
+        assert len(pair.origin.requests) == 1
+        assert answer.status == 206
+
+
+def test_a_validation_beside_whose_answer_is_not_stored_ends():
+    big = b"x" * (4 << 20)
+    with in_front(
+        "express",
+        respond(200, b"old", "Cache-Control: max-age=0, stale-while-revalidate=60", ETAG),
+        respond(200, big, "Cache-Control: private"),
+        cache=True,
+    ) as pair:
+        assert [get(pair.port, "/beside").body for _ in range(2)] == [b"old"] * 2
+        pair.gateway.until(lambda: len(pair.origin.requests) == 2)
+        cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
+        pair.gateway.until(lambda: not cache._flights)
+
+
+@pytest.mark.parametrize("field", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_what_varies_by_the_client_is_not_shared(field: str):
+    with in_front("express", echoing(field, FRESH, f"Vary: {field}"), cache=True) as pair:
+        get(pair.port, "/v")
+        assert b"hit" not in (get(pair.port, "/v").get("cache-status") or b"")
+
+
+def test_behind_a_trusted_proxy_the_host_it_tells_is_no_poison():
+    with origin(echoing("X-Forwarded-Host", FRESH)) as server:
+        options = forwarding(server.url, cache=True, server={"trusted_proxies": ["127.0.0.1/32"]})
+        with gateway(options) as front:
+            assert get(front.port, "/t", "X-Forwarded-Host: evil.example").body == b"evil.example"
+            assert get(front.port, "/t").body != b"evil.example"
+
+
+def test_behind_a_trusted_proxy_a_prefix_is_no_poison():
+    with origin(echoing("X-Forwarded-Prefix", FRESH)) as server:
+        options = forwarding(server.url, cache=True, server={"trusted_proxies": ["127.0.0.1/32"]})
+        with gateway(options) as front:
+            assert get(front.port, "/t", "X-Forwarded-Prefix: /evil").body == b"/evil"
+            assert get(front.port, "/t").body == b"none"
+
+
+def test_a_head_with_a_parameter_that_does_not_count_changes_nothing_that_is_stored():
+    with in_front(
+        "express",
+        respond(200, b"body", FRESH, ETAG, "Link: </good.css>"),
+        raw(b'HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncache-control: max-age=60\r\netag: "1"\r\nlink: </evil.css>\r\n\r\n'),
+        cache={"query": {"exclude": ["utm_*"]}},
+    ) as pair:
+        get(pair.port, "/h?a=1")
+        get(pair.port, "/h?a=1&utm_x=evil", "Cache-Control: no-cache", method="HEAD")
+        assert len(pair.origin.requests) == 2
+        assert get(pair.port, "/h?a=1").get("link") == b"</good.css>"
+
+
+@pytest.mark.parametrize("extra", ["Cookie: session=1", "X-HTTP-Method-Override: PUT"])
+def test_a_post_that_would_go_past_the_cache_stores_nothing(extra: str):
+    with in_front("express", respond(200, b"mine", FRESH, "Content-Location: /post"), respond(200, b"all", FRESH), cache={"bypass": ["cookie:session"]}) as pair:
+        get(pair.port, "/post", extra, method="POST", body=b"a")
+        assert get(pair.port, "/post").body == b"all"
+
+
+def test_a_purge_while_the_body_of_a_post_comes_is_not_undone():
+    async def slow(visit: Visit) -> None:
+        await visit.read_body()
+        await visit.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-location: /q\r\ncontent-length: 6\r\n\r\nold")
+        visit.server.event("asked").set()
+        await visit.server.waited("answer")
+        await visit.send(b"old")
+
+    with in_front("express", slow, respond(204), respond(200, b"new", FRESH), cache=True) as pair:
+        with ThreadPoolExecutor(1) as pool:
+            posted = pool.submit(get, pair.port, "/q", method="POST", body=b"x")
+            pair.origin.wait("asked")
+            pair.gateway.until(lambda: pair.gateway.app._gateway.snapshot.caching.store.mark() == 1)  # its own purge
+            get(pair.port, "/q", method="DELETE")
+            pair.origin.event("answer").set()
+            assert posted.result().body == b"oldold"
+        assert get(pair.port, "/q").body == b"new"
+
+
+@pytest.mark.parametrize("store", ["redis", "tiered"])
+def test_a_large_entry_in_redis_that_is_validated_is_an_answer(store: str):
+    body = bytes(range(256)) * 1024
+    with redis_server() as redis:
+        script = (
+            respond(200, body, "Cache-Control: max-age=1", ETAG),
+            raw(b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\ncache-control: max-age=1\r\n\r\n'),
+        )
+        with origin(*script) as server:
+            options = {**forwarding(server.url, cache=True), "redis": {"url": redis.url}, "cache": {"store": store}}
+            with gateway(options) as front:
+                assert get(front.port, "/l").body == body
+            with gateway(options) as front:
+                time.sleep(1.3)
+                answer = get(front.port, "/l")
+                assert (answer.status, answer.body == body) == (200, True)
+                assert server.requests[-1].get("if-none-match") == b'"1"'
+
+
+def test_a_client_whose_condition_is_met_does_not_end_the_fetch():
+    async def slow(visit: Visit) -> None:
+        await visit.read_body()
+        await visit.send(b'HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: "1"\r\ncontent-length: 6\r\n\r\nabc')
+        await visit.server.waited("answer")
+        await visit.send(b"def")
+
+    with in_front("express", slow, respond(200, b"second", FRESH), cache=True) as pair:
+        assert get(pair.port, "/c", 'If-None-Match: "1"').status == 304
+        pair.origin.event("answer").set()
+        assert get(pair.port, "/c").body == b"abcdef"
+        assert len(pair.origin.requests) == 1
