@@ -4,7 +4,8 @@ client see is compared.
 What differs because uvicorn's own class is another server is normalised, each with its reason: `visible` says what of an
 answer counts, `forwarded` what of a request at the origin, and `ends_alike` when one connection may end before the other.
 
-GATEWAY_TEST_EXAMPLES sets how many conversations are tried, to look longer than a test run may.
+GATEWAY_TEST_EXAMPLES sets how many conversations are tried, to look longer than a test run may; they are other ones each
+time then. Without it they are the same every time, so that a run does not fail by what a parser of others does.
 """
 
 from __future__ import annotations
@@ -435,6 +436,9 @@ def ends_alike(ours: Seen, theirs: Seen, conversation: Conversation, *, is_uvico
     assert is_uvicorn
     last = conversation.requests[number - 1]
     if len(theirs.answers) == number:
+        unanswered = conversation.requests[number]
+        if theirs.waits and unanswered.upgrades and unanswered.has_body:
+            return  # its parser takes what is behind an upgrade for another protocol's, and waits for the body
         # closed with a reset that overtook its refusal; no second request in HTTP/1.0
         assert is_refusal(ours.answers[number]) or last.version == "HTTP/1.0", f"only it ended after {last}"
         return
@@ -475,7 +479,7 @@ def other(request: pytest.FixtureRequest, trusted: list[str]) -> Iterator[tuple[
         yield side(stack, trusted, **how), is_uvicorn
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
+@settings(max_examples=EXAMPLES, derandomize="GATEWAY_TEST_EXAMPLES" not in os.environ, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
 @given(conversation=conversations())
 @pytest.mark.timeout(0 if EXAMPLES > 1000 else 120)
 def test_both_entrances_show_the_same_to_client_and_origin(ours: Side, other: tuple[Side, bool], conversation: Conversation):
