@@ -278,11 +278,13 @@ async def by_path(visit: Visit) -> None:
 
 @dataclass
 class Seen:
-    """By the client and by the origin. waits: the server wants more, or says no more."""
+    """By the client and by the origin. waits: the server wants more, or says no more. was_reset: the end of the connection
+    overtook what was under way."""
 
     answers: list[Answer]
     requests: list[Received]
     waits: bool
+    was_reset: bool
 
 
 class Side:
@@ -298,14 +300,17 @@ class Side:
             client.sock.settimeout(SILENCE)
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             answers: list[Answer] = []
+            waits = was_reset = False
             try:
                 waits = not talk(client, conversation, answers)
             except TimeoutError:
                 waits = True
+            except ConnectionResetError:
+                was_reset = True
         self._idle()
         get(self._origin.port, "/behind")  # all that was sent has arrived, also what was broken off
         requests, self._origin.requests[:] = [*self._origin.requests], []
-        return Seen(answers, [request for request in requests if request.target != b"/behind"], waits)
+        return Seen(answers, [request for request in requests if request.target != b"/behind"], waits, was_reset)
 
 
 def talk(client: Client, conversation: Conversation, answers: list[Answer]) -> bool:
@@ -392,6 +397,8 @@ def is_refusal(answer: Answer) -> bool:
 def compare(ours: Seen, theirs: Seen, conversation: Conversation, *, is_uvicorn: bool) -> None:
     """Answer by answer, until one side refuses a request: there, or just behind, the connection may end."""
     assert not ours.waits, "our own class left a client without an answer"
+    assert not ours.was_reset, "our own class closed with bytes unread, and an answer was lost"
+    assert is_uvicorn or not theirs.was_reset
     answered = 0
     raced = False
     for one, other, request in zip(ours.answers, theirs.answers, conversation.requests, strict=False):
@@ -429,6 +436,8 @@ def refuse_alike(one: Answer, other: Answer, request: Request) -> bool:
 
 def ends_alike(ours: Seen, theirs: Seen, conversation: Conversation, *, is_uvicorn: bool) -> None:
     """All answers that both gave are the same: who stopped first had a reason to."""
+    if theirs.was_reset:  # by uvicorn, which closes with bytes unread
+        return
     number = min(len(ours.answers), len(theirs.answers))
     if len(ours.answers) == len(theirs.answers):
         assert ours.waits == theirs.waits or is_uvicorn  # which has no deadlines
