@@ -9,9 +9,12 @@ ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+# What every request runs through is compiled.
+RUN ["sh", "-c", "apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev"]
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY gateway ./gateway
 # One resolution for everything: the wheels of the gateway and of all that it needs.
+ENV GATEWAY_COMPILE=1
 RUN ["python", "-m", "pip", "wheel", "--no-cache-dir", "--wheel-dir", "/wheels", ".[compression]"]
 RUN ["python", "-m", "venv", "--without-pip", "/opt/gateway"]
 RUN ["python", "-m", "pip", "--python", "/opt/gateway/bin/python", "install", "--no-cache-dir", "--no-index", \

@@ -179,10 +179,10 @@ def build_app(folder: Path, routes: str) -> GatewayApp:
 async def connect(app: GatewayApp, requests: Sequence[bytes]) -> Road:
     """The stubs around an app whose lifespan runs."""
     loop = asyncio.get_running_loop()
-    config = uvicorn.Config(app, http=GatewayProtocol, log_config=None, access_log=False, server_header=False, proxy_headers=False)
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False)
     config.load()
     client = ClientTransport(loop, requests)
-    client.protocol = GatewayProtocol(config, ServerState(), {}, loop)
+    client.protocol = cast("asyncio.Protocol", GatewayProtocol(config, ServerState(), {}, loop))
     client.protocol.connection_made(client)
     floor = ClientTransport(loop, requests)
     floor.protocol = Floor(floor, loop)

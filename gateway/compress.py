@@ -10,8 +10,6 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gateway.exchange import BodyTransform
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +36,20 @@ except ImportError:
 _GZIP_WRAPPER = 31  # zlib's `wbits`: a 32 KiB window in a gzip container
 _ISAL_LEVELS = (0, 0, 1, 1, 2, 2, 2, 3, 3, 3)  # zlib's levels 0..9 by like speed and ratio
 _STREAM_WINDOW = 19  # log2: 512 KiB of history for each streaming body, which bounds its memory; RFC 9659 allows 23
+
+
+class BodyTransform:
+    """Turns a response body into another, chunk by chunk (compression)."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be sent now for this chunk, flushed: never held back for more input."""
+        raise NotImplementedError
+
+    def finish(self) -> bytes:
+        """The rest, once after the last chunk."""
+        raise NotImplementedError
 
 
 class Encoder(BodyTransform):

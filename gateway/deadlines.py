@@ -8,10 +8,11 @@ one when that time comes and its deadline has moved on. Deadlines are met up to 
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 RESOLUTION: Final = 0.05  # seconds
 NEVER: Final = float("inf")
@@ -25,14 +26,6 @@ class Watched(Protocol):
 
     def expired(self, now: float) -> None:
         """The deadline has passed; it is NEVER now."""
-
-
-@runtime_checkable
-class Endless(Protocol):
-    """What is watched and would go on for ever: a WebSocket, an event stream."""
-
-    def end_soon(self) -> None:
-        """Its client should come again, elsewhere. What ends by itself does nothing."""
 
 
 class Deadlines:
@@ -55,11 +48,12 @@ class Deadlines:
             self._put(item, at)
 
     def end_endless(self) -> None:
-        """Tell all that is watched and would never end."""
+        """Tell all that is watched and would never end, as WebSockets and event streams do: what has an `end_soon`."""
         watched = [item for bucket, items in self._buckets.items() for item in items if item.bucket == bucket]
         for item in watched:
-            if isinstance(item, Endless):
-                item.end_soon()
+            end_soon: Callable[[], None] | None = getattr(item, "end_soon", None)
+            if end_soon is not None:
+                end_soon()
 
     def close(self) -> None:
         """Forget all; nothing expires any more."""
@@ -95,6 +89,9 @@ class Deadlines:
                 if item.bucket == bucket:
                     item.bucket = NEVER
                     self._look_at(item, now)
+        self._plan()
+
+    def _plan(self) -> None:
         if self._order and self._timer is None:
             self._timer = self._loop.call_at(self._order[0], self._sweep)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.cache.status import Outcome
+    from gateway.compress import BodyTransform
     from gateway.errors import GatewayError
     from gateway.rfc.message import HeadFields
     from gateway.route import Route
@@ -102,6 +103,26 @@ class Exchange:
         self.bytes_out = 0
         self.error: GatewayError | None = None
 
+    def twin(self) -> Exchange:
+        """The same request with all that was decided about it, and no outcome: for a second one that is sent elsewhere."""
+        twin = Exchange(
+            self.method, self.path, self.query, self.headers, scheme=self.scheme, http_version=self.http_version,
+            peer=self.peer, peer_port=self.peer_port, mount=self.mount, started_at=self.started_at, fields=self.fields,
+        )  # fmt: skip
+        twin.match_path = self.match_path
+        twin.host = self.host
+        twin.client = self.client
+        twin.trusted = self.trusted
+        twin.server = self.server
+        twin.websocket = self.websocket
+        twin.route = self.route
+        twin.captures = self.captures
+        twin.request_id = self.request_id
+        twin.traceparent = self.traceparent
+        twin.entrance = self.entrance
+        twin.upstream_name = self.upstream_name
+        return twin
+
     def header(self, name: bytes) -> bytes | None:
         """The first value of a request field; `name` in lowercase."""
         for key, value in self.headers:
@@ -137,20 +158,6 @@ class ResponseHead:
             if key == name:
                 return value
         return None
-
-
-class BodyTransform:
-    """Turns a response body into another, chunk by chunk (compression)."""
-
-    __slots__ = ()
-
-    def feed(self, data: bytes) -> bytes:
-        """What can be sent now for this chunk, flushed: never held back for more input."""
-        raise NotImplementedError
-
-    def finish(self) -> bytes:
-        """The rest, once after the last chunk."""
-        raise NotImplementedError
 
 
 class Reply:

@@ -26,7 +26,8 @@ from gateway.upstream.connection import serialize_head
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
-    from gateway.exchange import BodyTransform, Headers, Reply
+    from gateway.compress import BodyTransform
+    from gateway.exchange import Headers, Reply
     from gateway.gateway import Gateway
     from gateway.rfc.message import AnswerHead, RequestHead
     from gateway.route import Route, Share

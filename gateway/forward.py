@@ -140,7 +140,6 @@ class Trip:
     """One exchange on its way to a target and back, over one link after the other until a target has answered."""
 
     __slots__ = ("_answer", "_connecting", "_delivery", "_departure", "_exchange", "_has_left", "_link", "_second")
-    make_answer: Callable[[AnyLink, OnInterim], Answer] = Answer
     may_hedge = True
 
     def __init__(self, exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
@@ -156,6 +155,10 @@ class Trip:
     @property
     def body(self) -> RequestBody:
         return self._departure.body
+
+    def make_answer(self, link: AnyLink, on_interim: OnInterim) -> Answer:
+        """What the answer comes in by."""
+        return Answer(link, on_interim)
 
     def has_started(self) -> bool:
         return self._delivery.started

@@ -8,7 +8,6 @@ the way: a request without a body is copied at once, one with a body when its ow
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import random
 from typing import TYPE_CHECKING, Final
@@ -71,7 +70,7 @@ class Mirror:
         """The exchange is about to be forwarded: copy it, where it is chosen. One with a body waits for its end."""
         if self._chance() >= self._share or exchange.websocket or exchange.header(MARK) is not None:
             return
-        twin = copy.copy(exchange)  # before an attempt has written anything on it
+        twin = exchange.twin()
         if departure.body.length:
             self._waiting[exchange] = twin, departure
         else:

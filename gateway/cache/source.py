@@ -214,15 +214,14 @@ class Passage(Trip):
 
     may_hedge = False
 
-    __slots__ = ("_observer", "_observing", "make_answer")
+    __slots__ = ("_observer", "_observing")
 
     def __init__(self, exchange: Exchange, departure: Departure, delivery: Delivery, observer: Observer) -> None:
         super().__init__(exchange, departure, delivery)
         self._observer = observer
         self._observing: Observed | None = None
-        self.make_answer = self._observed
 
-    def _observed(self, link: AnyLink, on_interim: OnInterim) -> Answer:
+    def make_answer(self, link: AnyLink, on_interim: OnInterim) -> Answer:
         self._observing = Observed(link, on_interim, self._observer)
         return self._observing
 

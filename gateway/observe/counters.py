@@ -7,12 +7,13 @@ status codes: never a path or an address of a client. A table that is full count
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange, Reply

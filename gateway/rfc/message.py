@@ -40,7 +40,7 @@ MEMO_BLOCK: Final = 2048
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
 _NAME = re.compile(TOKEN).fullmatch
-_IN_VALUES: Final = bytes(byte == 9 or byte not in (*range(32), 127) for byte in range(256))  # 1 for what may be in a value
+_IN_VALUES: Final = bytes([byte == 9 or (byte >= 32 and byte != 127) for byte in range(256)])  # 1 for what may be in a value
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
 _USUAL_REQUEST_LINE = re.compile(
     rb"(" + TOKEN + rb") (/[^\x00-\x20#?\\\x7f]*)(?:\?([^\x00-\x20#\\\x7f]*))? HTTP/1\.([01])(?:\r\n|\Z)"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.deadlines import NEVER
 from gateway.errors import (
@@ -54,11 +54,9 @@ BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 _HEAD, _BODY, _ANSWER, _LINGER, _GONE = range(5)
 
 
-class GatewayProtocol(asyncio.Protocol):
+class GatewayProtocol:
     """One client connection. Its settings are the app's `server_settings`, and its express lane is the app's `lane`, where
-    it has them. express: a subclass that says False has no lane."""
-
-    express: ClassVar[bool] = True
+    it has them."""
 
     __slots__ = (
         "_buffer", "_chunks", "_cycle", "_eof", "_last_call", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app",
@@ -87,7 +85,7 @@ class GatewayProtocol(asyncio.Protocol):
         self.deadline = NEVER
         self.bucket = NEVER
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
-        self.lane = self.shared.lane if self.express else None
+        self.lane = self.shared.lane
         self.write_paused = False
         self._state = _HEAD
         self._cycle: Served | None = None

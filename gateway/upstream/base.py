@@ -37,7 +37,7 @@ class TargetBase:
         self.address = address
         self.name = address.name
         self.full_weight = weight
-        self.weight: float = weight
+        self.weight = float(weight)
         self.priority = priority
         self.backup = backup
         self.drained = False

@@ -43,7 +43,7 @@ WRITE_HIGH_WATER: Final = 65536  # bytes of request body that wait for the targe
 _IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _SWITCHED, _CLOSED = range(7)
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """See `gateway.upstream.sink` for what it calls and how it is driven."""
 
     __slots__ = (

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
 from gateway.errors import (
@@ -244,14 +244,15 @@ class Target(TargetBase):
     async def _open_socket(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         address = self.address
+        protocol = cast("asyncio.Protocol", connection)  # by its methods
         if address.path is not None:
-            await loop.create_unix_connection(lambda: connection, address.path)
+            await loop.create_unix_connection(lambda: protocol, address.path)
         elif self._tls is not None:
             await loop.create_connection(
-                lambda: connection, address.host, address.port, ssl=self._tls, server_hostname=address.server_name
+                lambda: protocol, address.host, address.port, ssl=self._tls, server_hostname=address.server_name
             )
         else:
-            await loop.create_connection(lambda: connection, address.host, address.port)
+            await loop.create_connection(lambda: protocol, address.host, address.port)
 
 
 def connect_error(exc: OSError, name: str) -> GatewayError:

@@ -33,10 +33,11 @@ LOOK_AGAIN = 0.002  # seconds between two looks at a condition that nothing tell
 on_both = pytest.mark.parametrize("entrance", ENTRANCES)
 
 
-class WithoutLane(GatewayProtocol):
+def without_lane(**about: Any) -> GatewayProtocol:
     """Our protocol class with a task and ASGI messages for every request."""
-
-    express = False
+    protocol = GatewayProtocol(**about)
+    protocol.lane = None
+    return protocol
 
 
 class Served:
@@ -134,7 +135,7 @@ def gateway(options: dict[str, Any], entrance: Entrance = "express", **server: A
     if entrance == "express":
         server = {"http": "gateway.server.protocol:GatewayProtocol", **server}
     elif entrance == "http1":
-        server = {"http": WithoutLane, **server}
+        server = {"http": without_lane, **server}
     else:
         server = {"http": "httptools", "ws": "websockets-sansio", "timeout_keep_alive": 75, **server}
     if config.server.tls is not None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.exchange import BodyTransform, Exchange, Headers, Reply, ResponseHead
+from gateway.compress import BodyTransform
+from gateway.exchange import Exchange, Headers, Reply, ResponseHead
 from gateway.express import Trip
 from gateway.pipeline import Pipeline
 from gateway.server.protocol import WRITE_HIGH_WATER
