@@ -19,7 +19,8 @@ from gateway.exchange import Reply, ResponseHead
 from gateway.forward import attempt, outgoing
 from gateway.outgoing import response_headers
 from gateway.upstream.answer import Answer
-from gateway.upstream.local import LocalTarget, local_scope
+from gateway.upstream.local import local_scope
+from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.websocket import Closed, TargetSocket, accepts
 
 if TYPE_CHECKING:

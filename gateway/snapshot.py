@@ -42,7 +42,8 @@ from gateway.upstream.address import Address
 from gateway.upstream.discovery import DISCOVERIES
 from gateway.upstream.discovery.found import Spec
 from gateway.upstream.discovery.keeper import Keeper
-from gateway.upstream.local import LocalApp, LocalTarget
+from gateway.upstream.local import LocalApp
+from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.metrics import upstream_metrics
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.tls import client_context

@@ -74,7 +74,7 @@ class Redirect:
         location, mark, fragment = field_value("Location", to).partition("#")
         self._location = Template(location, capture)
         self._suffix = Template(mark + fragment, capture)
-        self.captures = frozenset(self._location.names + self._suffix.names) - SOURCES.keys()
+        self.captures = frozenset(self._location.names + self._suffix.names).difference(SOURCES)
         self._keeps_query = "?" not in location
         self._local = to.startswith("/")
         self._needs_host = "host" in self._location.names

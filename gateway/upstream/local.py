@@ -15,14 +15,12 @@ from urllib.parse import unquote
 from gateway.errors import BadResponse, GatewayError, IncompleteResponse, TargetError
 from gateway.extensions import imported
 from gateway.rfc.message import CHUNKED, UNTIL_CLOSE, AnswerHead
-from gateway.upstream.base import TargetBase
 from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.exchange import Exchange, Headers
-    from gateway.upstream.address import Address
     from gateway.upstream.sink import Sink
 
     Message = dict[str, Any]
@@ -122,33 +120,6 @@ class LocalApp:
     def _settle(self, failure: str) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(failure)
-
-
-class LocalTarget(TargetBase):
-    """The target that stands for a local app, to a balancer and the forwarder like any other."""
-
-    __slots__ = ("local",)
-
-    def __init__(
-        self, address: Address, local: LocalApp, weight: int = 1, priority: int = 0, *, backup: bool = False
-    ) -> None:
-        super().__init__(address, weight, priority, backup=backup)
-        self.local = local
-
-    def take(self, exchange: Exchange) -> LocalLink | None:
-        return LocalLink(self.local, exchange)
-
-    async def connect(self, connect: float, pool: float) -> LocalLink:
-        raise TargetError(f"{self.name} has no connections to make")
-
-    def retire(self) -> None:
-        """There are no connections to close."""
-
-    async def start(self) -> None:
-        await self.local.startup()
-
-    async def stop(self) -> None:
-        await self.local.shutdown()
 
 
 class LocalLink:

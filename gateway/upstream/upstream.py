@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.upstream.discovery.keeper import Keeper
     from gateway.upstream.guard import Guard
     from gateway.upstream.health import Health
-    from gateway.upstream.local import LocalTarget
+    from gateway.upstream.local_target import LocalTarget
     from gateway.upstream.retry import Retry
     from gateway.upstream.target import Target
 

@@ -9,7 +9,7 @@ from gateway.exchange import Exchange, ResponseHead
 from gateway.policies.mapping import PublicAddresses
 from gateway.rewrite import PathRewrite
 from gateway.upstream.address import Address
-from gateway.upstream.local import LocalTarget
+from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.target import Target
 
 STRIPPED = PathRewrite(strip="/api")

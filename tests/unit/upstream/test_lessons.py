@@ -7,7 +7,8 @@ from gateway.errors import ClientGone, ConnectionRefused, FirstByteTimeout, Inco
 from gateway.exchange import Exchange
 from gateway.upstream.address import Address
 from gateway.upstream.lessons import teach
-from gateway.upstream.local import LocalApp, LocalTarget
+from gateway.upstream.local import LocalApp
+from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.upstream import Upstream
 from support.balancing import Stub, options
 

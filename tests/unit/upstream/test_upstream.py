@@ -8,7 +8,8 @@ from gateway.balance import RoundRobin
 from gateway.errors import ClientGone, ConnectionRefused
 from gateway.exchange import Exchange
 from gateway.upstream.address import Address
-from gateway.upstream.local import LocalApp, LocalTarget
+from gateway.upstream.local import LocalApp
+from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.upstream import Upstream
 
 
