@@ -271,7 +271,8 @@ class Connection:
             self._watch_body()
 
     def pause_reading(self) -> None:
-        if not self._read_paused and self.is_open:
+        """Nothing once the answer has been read whole: whoever still holds its bytes must not make the next one wait."""
+        if self._sink is not None and not self._read_paused and self.is_open:
             self._read_paused = True
             self.deadline = NEVER  # the client's turn
             self.transport.pause_reading()

@@ -202,3 +202,11 @@ def test_a_client_whose_condition_is_met_does_not_end_the_fetch():
         pair.origin.event("answer").set()
         assert get(pair.port, "/c").body == b"abcdef"
         assert len(pair.origin.requests) == 1
+
+
+def test_a_long_answer_that_comes_at_once_and_is_not_stored_leaves_its_connection_readable():
+    body = b"x" * 65536
+    with in_front("express", respond(200, body, "Cache-Control: private"), cache=True, timeouts={"first_byte": "2s"}) as pair:
+        answers = [get(pair.port, f"/{number}", method=method) for number in range(4) for method in ("GET", "POST")]
+        assert [answer.status for answer in answers] == [200] * 8
+        assert len({request.connection for request in pair.origin.requests}) == 1
