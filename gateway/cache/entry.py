@@ -22,6 +22,8 @@ MAX_TAG: Final = 1024  # bytes of one tag
 OVERHEAD: Final = 1024  # bytes that an entry is taken to need beside its fields and its body
 FIELD_OVERHEAD: Final = 160  # the same for a field: its pair and two values, as objects
 
+_OWN: Final = {"_bare_size", "forms", "memo", "place"}  # attributes that a copy has anew
+
 
 class Part(NamedTuple):
     """What an incomplete entry holds of the whole representation: bytes `first` to `last` of `total`, counted from 0
@@ -56,7 +58,7 @@ class Entry:
     """
 
     __slots__ = (
-        "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
+        "_bare_size", "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
         "last_modified", "length", "memo", "never_stale", "part", "place", "stale_if_error", "stale_while_revalidate",
         "status", "stored_at", "tags", "vary",
     )  # fmt: skip
@@ -105,6 +107,7 @@ class Entry:
         self.forms: dict[bytes, bytes] = dict(forms or {})
         self.memo: object = None
         self.place: object = None
+        self._bare_size = 0  # 0: not yet counted
 
     def with_body(self, chunks: Iterable[bytes]) -> Entry:
         """The same response with this body, which a writer has gathered. A new entry, without forms."""
@@ -113,14 +116,16 @@ class Entry:
 
     def copy(self, **changes: object) -> Entry:
         """A new entry with some fields changed, without forms, memo and place."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"forms", "memo", "place"}}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _OWN}
         return Entry(**{**fields, **changes})
 
     @property
     def size(self) -> int:
         """What it costs to hold it in memory, about; forms included."""
-        fields = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in self.headers)
-        body = sum(map(len, self.chunks)) if self.chunks is not None else 0
-        forms = sum(map(len, self.forms.values()))
-        varied = sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
-        return OVERHEAD + fields + body + forms + varied + sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)
+        if not self._bare_size:
+            fields = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in self.headers)
+            body = sum(map(len, self.chunks)) if self.chunks is not None else 0
+            varied = sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
+            tags = sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)
+            self._bare_size = OVERHEAD + fields + body + varied + tags
+        return self._bare_size + sum(map(len, self.forms.values()))

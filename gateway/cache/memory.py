@@ -182,6 +182,8 @@ class MemoryStore:
     def _was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
         """A purge after `mark` takes it, or too many came to be sure."""
         since = self._purge_count - mark
+        if not since:
+            return False
         if since > len(self._purges):
             return True
         recent = list(self._purges)[len(self._purges) - since :]

@@ -59,7 +59,7 @@ slowly = settings(suppress_health_check=[HealthCheck.too_slow])  # entries have 
 
 
 def told(entry: Entry) -> dict[str, object]:
-    fields = {name: getattr(entry, name) for name in Entry.__slots__ if name not in {"chunks", "memo", "place"}}
+    fields = {name: getattr(entry, name) for name in Entry.__slots__ if name not in {"_bare_size", "chunks", "memo", "place"}}
     return {**fields, "body": b"".join(entry.chunks or ()) if entry.chunks is not None else None}
 
 
