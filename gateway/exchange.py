@@ -6,7 +6,7 @@ lowercase names, in the order of the wire, duplicates kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.headers import SPECIAL
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gateway.upstream.upstream import AnyTarget
 
 Headers = list[tuple[bytes, bytes]]
+
+# What a twin of an exchange takes over beside what it is made from.
+_DECIDED: Final = (
+    "captures", "client", "entrance", "host", "match_path", "request_id", "route", "server", "traceparent", "trusted",
+    "upstream_name", "websocket",
+)  # fmt: skip
 
 
 class Exchange:
@@ -37,11 +43,9 @@ class Exchange:
 
     __slots__ = (
         "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "fields",
-        "first_byte_at",
-        "headers",
-        "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path", "peer", "peer_port", "query",
-        "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status", "target", "traceparent",
-        "trusted", "upstream_name", "websocket",
+        "first_byte_at", "headers", "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path",
+        "peer", "peer_port", "query", "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status",
+        "target", "traceparent", "trusted", "upstream_name", "websocket",
     )  # fmt: skip
 
     attempt_at: float  # when the latest attempt began; only where the upstream's balancer wants to know
@@ -109,18 +113,8 @@ class Exchange:
             self.method, self.path, self.query, self.headers, scheme=self.scheme, http_version=self.http_version,
             peer=self.peer, peer_port=self.peer_port, mount=self.mount, started_at=self.started_at, fields=self.fields,
         )  # fmt: skip
-        twin.match_path = self.match_path
-        twin.host = self.host
-        twin.client = self.client
-        twin.trusted = self.trusted
-        twin.server = self.server
-        twin.websocket = self.websocket
-        twin.route = self.route
-        twin.captures = self.captures
-        twin.request_id = self.request_id
-        twin.traceparent = self.traceparent
-        twin.entrance = self.entrance
-        twin.upstream_name = self.upstream_name
+        for name in _DECIDED:
+            setattr(twin, name, getattr(self, name))
         return twin
 
     def header(self, name: bytes) -> bytes | None:
