@@ -14,7 +14,7 @@ COMPILED_TESTS := $(patsubst %,tests/wire/test_%.py,express express_edges two_en
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test check lint types contracts tests schema bench profile clean
+.PHONY: help run install test check lint types contracts tests schema bench profile clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' $(MAKEFILE_LIST)
@@ -76,10 +76,16 @@ clean:
 	@touch $@
 
 # In place of the editable one. `python -m gateway` and the tests run the source as it is all the same.
-.venv/.installed: .venv/.run hatch_build.py $(shell find gateway -name '*.py')
+.venv/.installed: .venv/.run .venv/.compile hatch_build.py $(shell find gateway -name '*.py')
 	@echo "building and installing the gateway; compiling takes two minutes"
 	@$(PIP) install --no-deps --force-reinstall .
 	@touch $@
+
+# What GATEWAY_COMPILE was; written when it is another, so that the next installation heeds it.
+.venv/.compile: .venv/pyvenv.cfg FORCE
+	@test "$$(cat $@ 2>/dev/null)" = "GATEWAY_COMPILE=$(GATEWAY_COMPILE)" || echo "GATEWAY_COMPILE=$(GATEWAY_COMPILE)" > $@
+
+FORCE:
 
 # The tests start Redis servers of their own. As root we may install one, else we say what is missing.
 .venv/.dev: .venv/.run

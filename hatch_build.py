@@ -54,10 +54,7 @@ class CompiledWheel(BuildHookInterface[Any]):
         command = [sys.executable, "-c", SETUP, str(built), *OPTIONS, *self.config["modules"]]
         done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
-            if os.environ.get("GATEWAY_COMPILE") == "1":
-                raise RuntimeError(f"the gateway could not be compiled:\n{done.stdout}")
-            self.app.display_warning(f"the gateway is not compiled, since that failed:\n{done.stdout}")
-            return
+            raise RuntimeError(f"the gateway could not be compiled; GATEWAY_COMPILE=0 does without:\n{done.stdout}")
         for library in built.rglob("*.so"):
             build_data["force_include"][str(library)] = str(library.relative_to(built))
         build_data["pure_python"] = False
@@ -73,5 +70,5 @@ class CompiledWheel(BuildHookInterface[Any]):
             return False
         if wanted == "1" or can_compile():
             return True
-        self.app.display_warning("no C compiler, or no headers of Python: the gateway is not compiled, and costs twice as much")
+        self.app.display_warning("no C compiler, or no headers of Python: the gateway is not compiled, and costs more")
         return False

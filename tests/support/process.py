@@ -129,7 +129,8 @@ def finished(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Pa
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY", "COV_", "COVERAGE"))}
-    return {**ours, "PYTHONPATH": str(ROOT / "tests"), "PYTHONUNBUFFERED": "1", **(more or {})}
+    source = [] if os.environ.get("GATEWAY_TEST_INSTALLED") else [str(ROOT)]
+    return {**ours, "PYTHONPATH": os.pathsep.join([*source, str(ROOT / "tests")]), "PYTHONUNBUFFERED": "1", **(more or {})}
 
 
 def free_port() -> int:
