@@ -45,7 +45,7 @@ tests:
 	GATEWAY_TEST_INSTALLED=1 $(BIN)/python -m pytest $(COMPILED_TESTS) -k 'not asgi'
 
 schema:
-	$(BIN)/gateway schema > routes.schema.json
+	$(BIN)/python -m gateway schema > routes.schema.json
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -420,6 +420,7 @@ def server_settings(config: c.Config) -> ServerSettings:
         max_header_size=limits.max_header_size,
         max_headers=limits.max_headers,
         max_target_size=limits.max_target_size,
+        min_body_rate=limits.min_body_rate,
         header=timeouts.header,
         body_idle=timeouts.body_idle,
         write_idle=timeouts.write_idle,

@@ -27,6 +27,9 @@ class ServerLimits(Options):
     max_headers: Whole = Field(default=100, ge=1, description="Header fields of a request: 431 above")
     max_target_size: PositiveSize = Field(default=16 * 1024, description="Path and query of a request: 414 above")
     max_body: Size = Field(default=10 * 1024 * 1024, description="The body of a request: 413 above")
+    min_body_rate: Size = Field(
+        default=240, description="The body of a request, a second, over each body_idle: 408 below; none with 0B"
+    )
 
 
 class ServerTimeouts(Options):

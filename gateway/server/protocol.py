@@ -59,9 +59,9 @@ class GatewayProtocol:
     it has them."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_cycle", "_eof", "_last_call", "_left", "_lingered", "_paused", "_scanned", "_state", "_unsent", "app",
-        "bucket", "client", "config", "connections", "deadline", "deadlines", "lane", "loop", "scheme", "server", "server_state",
-        "settings", "shared", "state", "transport", "write_paused",
+        "_buffer", "_chunks", "_cycle", "_eof", "_heard_at", "_last_call", "_left", "_lingered", "_owed", "_owed_at", "_paused",
+        "_scanned", "_state", "_unsent", "app", "bucket", "client", "config", "connections", "deadline", "deadlines", "lane",
+        "loop", "scheme", "server", "server_state", "settings", "shared", "state", "transport", "write_paused",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,9 @@ class GatewayProtocol:
         self._chunks: ChunkedDecoder | None = None
         self._left = 0
         self._lingered = 0
+        self._owed = 0  # bytes of the body that are still to come until `_owed_at`
+        self._owed_at = 0.0
+        self._heard_at = 0.0
         self._paused = False
         self._unsent = 0
         self._eof = False
@@ -261,6 +264,7 @@ class GatewayProtocol:
             payload = data[: self._left]
             self._left -= len(payload)
             done, rest = not self._left, data[len(payload) :]
+        self._owed -= len(payload)
         if done:
             self._state = _ANSWER
             self._chunks = None
@@ -268,7 +272,7 @@ class GatewayProtocol:
             self._rest()
         cycle.feed(payload, whole=done)
         if not done:
-            self.watch_body()
+            self._heard_at = self.deadlines.now()
 
     def watch_body(self) -> None:
         """While we wait for the client's body, and not while the app leaves it unread."""
@@ -276,7 +280,25 @@ class GatewayProtocol:
             if self._paused:
                 self._rest()
             else:
-                self._watch(self.settings.body_idle)
+                self._heard_at = self.deadlines.now()
+                self._expect_body(self._heard_at)
+
+    def _expect_body(self, now: float) -> None:
+        """So much of it, from `now` on and for as long as it may be silent."""
+        settings = self.settings
+        self._owed = int(settings.min_body_rate * settings.body_idle)
+        self._owed_at = now + settings.body_idle
+        self._watch(self._heard_at + settings.body_idle - now)
+
+    def _look_at_body(self, now: float) -> None:
+        """408 for a client that was silent, or that trickles; with each piece it has only told when it came."""
+        silent = self._heard_at + self.settings.body_idle <= now
+        if silent or (self._owed > 0 and self._owed_at <= now):
+            self._refuse(RequestTimeout())
+        elif self._owed_at <= now:
+            self._expect_body(now)
+        else:
+            self._watch(min(self._heard_at + self.settings.body_idle, self._owed_at) - now)
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer a request that can not be read, and close; nothing behind it can be trusted."""
@@ -385,8 +407,10 @@ class GatewayProtocol:
             self._look_at_reader()
         elif self._state == _HEAD and not self._buffer:
             self.close()
-        elif self._state in (_HEAD, _BODY):
+        elif self._state == _HEAD:
             self._refuse(RequestTimeout())
+        elif self._state == _BODY:
+            self._look_at_body(now)
         else:
             self.transport.abort()
 

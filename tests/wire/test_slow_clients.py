@@ -17,6 +17,7 @@ from support.serving import Entrance, forwarding, gateway, in_front, on_both
 # ASGI under plain uvicorn has no deadlines for clients: what runs into one is for our own protocol class.
 
 SHORT = {"timeouts": {"header": "200ms", "body_idle": "200ms", "keepalive": "200ms", "write_idle": "300ms"}}
+PATIENT = {**SHORT, "limits": {"min_body_rate": "0B"}}
 
 
 def test_half_a_head_is_waited_for_in_vain() -> None:
@@ -74,13 +75,57 @@ def test_a_body_that_stops_is_408() -> None:
 @on_both
 def test_a_body_that_only_is_slow_goes_on(entrance: Entrance) -> None:
     """Each piece has its own deadline, and the target's clocks do not run while the client's turn lasts."""
-    with in_front(entrance, echo(), server=SHORT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
+    with in_front(entrance, echo(), server=PATIENT, timeouts={"write": "150ms", "first_byte": "150ms"}) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 5", method="POST")
         for byte in b"hello":
             time.sleep(0.12)  # the silence itself is what is tested
             client.send(bytes((byte,)))
         answer = client.read()
         assert (answer.status, answer.body) == (200, b"hello")
+
+
+def drip(client: Client, pieces: int, size: int) -> None:
+    """One piece every 50 ms: the drip itself is what is tested."""
+    with suppress(ConnectionError):
+        for _ in range(pieces):
+            client.send(bytes(size))
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_trickles_is_408(chunked: bool) -> None:
+    async def step(visit: Visit) -> None:
+        await visit.read_body()
+        visit.server.event("over").set()
+
+    with in_front("express", step, server=SHORT) as pair, connected(pair.port) as client:
+        client.request("/", "Transfer-Encoding: chunked" if chunked else "Content-Length: 100000", method="POST")
+        if chunked:
+            client.send(b"186a0\r\n")
+        sender = threading.Thread(target=drip, args=(client, 40, 1))
+        sender.start()
+        assert client.read().status == 408
+        assert sender.is_alive(), "it was silence that was told off"
+        sender.join()
+        pair.origin.wait("over")
+        assert not pair.origin.requests[0].complete
+
+
+@pytest.mark.parametrize(("server", "size"), [(SHORT, 40), (PATIENT, 1)])
+def test_a_body_that_comes_at_the_least_rate_may_take_long(server: dict[str, Any], size: int) -> None:
+    with in_front("express", echo(), server=server) as pair, connected(pair.port) as client:
+        client.request("/", f"Content-Length: {size * 16}", method="POST")
+        drip(client, 16, size)
+        assert client.read().status == 200
+
+
+def test_a_body_that_came_fast_and_then_stops_is_408() -> None:
+    with in_front("express", echo(), server=SHORT) as pair, connected(pair.port) as client:
+        client.request("/", "Content-Length: 2000", method="POST")
+        started = time.monotonic()
+        client.send(bytes(1000))
+        assert client.read().status == 408
+        assert time.monotonic() - started < 0.39, "a piece that came fast pays for silence"
 
 
 @on_both

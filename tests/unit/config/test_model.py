@@ -28,6 +28,7 @@ def test_an_empty_configuration_has_the_documented_defaults():
         "max_connections": 16384,
         "max_header_size": 32768,
         "max_headers": 100,
+        "min_body_rate": 240,
         "max_target_size": 16384,
         "max_body": 10485760,
     }
