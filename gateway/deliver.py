@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.exchange import ResponseHead
 from gateway.rfc.headers import end_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.deadlines import Deadlines
-    from gateway.exchange import Exchange, Headers, Reply
+    from gateway.exchange import Exchange, Headers, Reply, ResponseHead
     from gateway.gone import ClientWatch
     from gateway.pipeline import Pipeline
     from gateway.server.stream import Stream
@@ -60,7 +59,7 @@ class Delivery:
 
     async def reply(self, reply: Reply) -> None:
         """A response of our own, whole."""
-        head, body = made(self._exchange, reply, self.pipeline)
+        head, body = self.pipeline.complete(self._exchange, reply)
         await self.start(head)
         await self.chunk(b"" if self._exchange.method == b"HEAD" else body, more=False)
 
@@ -122,23 +121,3 @@ class Delivery:
 
 async def _nothing() -> None:
     """Sent later."""
-
-
-def made(exchange: Exchange, reply: Reply, pipeline: Pipeline) -> tuple[ResponseHead, bytes]:
-    """A reply of our own as it goes to the client, amended and encoded."""
-    head = reply_head(reply)
-    pipeline.amend(exchange, head)
-    body = reply.body
-    if head.transform is not None:
-        body = head.transform.feed(body) + head.transform.finish()
-    if exchange.error is None:
-        exchange.error = reply.error
-    return head, body
-
-
-def reply_head(reply: Reply) -> ResponseHead:
-    """The head of a reply of our own; its length is always known (a HEAD request gets that of GET)."""
-    headers = [pair for pair in reply.headers if pair[0] != b"content-length"]
-    if reply.status >= 200 and reply.status not in (204, 304):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    return ResponseHead(reply.status, headers, len(reply.body))

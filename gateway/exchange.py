@@ -155,9 +155,12 @@ class ResponseHead:
 
 
 class Reply:
-    """A response that we make ourselves, whole."""
+    """A response that we make ourselves, whole. It may be given to many requests: nobody changes it.
 
-    __slots__ = ("body", "error", "headers", "status")
+    lines: its head as it is written, kept by who writes it.
+    """
+
+    __slots__ = ("_fields", "body", "error", "headers", "lines", "status")
 
     def __init__(
         self, status: int, headers: Headers | None = None, body: bytes = b"", error: GatewayError | None = None
@@ -166,3 +169,19 @@ class Reply:
         self.headers: Headers = headers if headers is not None else []
         self.body = body
         self.error = error
+        self.lines: bytes | None = None
+        self._fields: Headers | None = None
+
+    @property
+    def fields(self) -> Headers:
+        """As they go out: the length is always known (a HEAD request gets that of GET)."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = [pair for pair in self.headers if pair[0] != b"content-length"]
+            if self.status >= 200 and self.status not in (204, 304):
+                fields.append((b"content-length", b"%d" % len(self.body)))
+        return fields
+
+    def head(self) -> ResponseHead:
+        """A new one, which may be changed."""
+        return ResponseHead(self.status, self.fields.copy(), len(self.body))

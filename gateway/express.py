@@ -12,7 +12,6 @@ from time import time
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
-from gateway.deliver import made
 from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import Exchange, ResponseHead
 from gateway.forward import BODY_METHODS, is_event_stream
@@ -20,7 +19,7 @@ from gateway.gateway import as_error, page_for
 from gateway.outgoing import framing, host_for, response_headers
 from gateway.repeat import declines
 from gateway.rfc.headers import end_to_end
-from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines, passed_on
+from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
 from gateway.server.refusal import refusal
 from gateway.upstream.connection import serialize_head
 from gateway.upstream.sink import Outgoing
@@ -74,7 +73,7 @@ class ExpressLane:
             trip.pipeline = route.pipeline
             reply = route.pipeline.admit(exchange)
             if reply is None and route.cache is not None:
-                reply = route.cache.ready(exchange, time())
+                reply = route.cache.ready.answer(exchange, time())
                 if reply is None:
                     trip.ask_cache()
                     return True
@@ -127,8 +126,8 @@ class Trip:
         if reply.error is not None and not reply.body:
             reply = page_for(exchange, reply.error)
         try:
-            response, body = made(exchange, reply, self.pipeline)
-            lines = answer_lines(response.status, response.headers)
+            response, body = self.pipeline.complete(exchange, reply)
+            lines = passed_on(reply, reply.fields, response.status, response.headers)
         except Exception as exc:  # of a policy over our own answer: it is not asked again
             exchange.error = error = as_error(exchange, exc)
             exchange.status = error.status

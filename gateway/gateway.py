@@ -101,7 +101,7 @@ class Gateway:
             delivery.pipeline = pipeline = route.pipeline
             reply = await pipeline.admit_awaiting(exchange) if pipeline.awaits else pipeline.admit(exchange)
             if reply is None and route.cache is not None:
-                reply = route.cache.ready(exchange, time())
+                reply = route.cache.ready.answer(exchange, time())
             if reply is None:
                 body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
                 if route.cache is not None:

@@ -61,6 +61,17 @@ class Pipeline:
         for hook in self._amend:
             hook(exchange, head)
 
+    def complete(self, exchange: Exchange, reply: Reply) -> tuple[ResponseHead, bytes]:
+        """A reply of our own as it goes to the client, amended and encoded."""
+        head = reply.head()
+        self.amend(exchange, head)
+        body = reply.body
+        if head.transform is not None:
+            body = head.transform.feed(body) + head.transform.finish()
+        if exchange.error is None:
+            exchange.error = reply.error
+        return head, body
+
     def finish(self, exchange: Exchange) -> None:
         """All hooks run, whatever one of them does: they write the log and release what `admit` took."""
         for hook in self._finish:

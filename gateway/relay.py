@@ -13,7 +13,6 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gateway.deliver import reply_head
 from gateway.errors import BadResponse, NoTarget, UpgradeFailed
 from gateway.exchange import Reply, ResponseHead
 from gateway.forward import attempt, outgoing
@@ -74,7 +73,7 @@ class Handshake:
         exchange = self._exchange
         self.answered = True
         exchange.error = exchange.error or reply.error
-        head = reply_head(reply)
+        head = reply.head()
         self.pipeline.amend(exchange, head)
         exchange.status = head.status
         if "websocket.http.response" not in self._extensions:

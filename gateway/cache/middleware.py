@@ -138,7 +138,7 @@ class CacheMiddleware:
         exchange.match_path = match_path(exchange.path)
         delivery = Delivery(exchange, send, self._pipeline, None, deadlines, watch, carries_trailers=False)
         try:
-            reply = self._cache.ready(exchange, time())
+            reply = self._cache.ready.answer(exchange, time())
             if reply is not None:
                 await delivery.reply(reply)
                 return

@@ -1,6 +1,6 @@
 """A route's cache at work: what is stored answers, what is not is fetched once for all who want it (RFC 9111).
 
-The way of a request: `ready` answers at once from memory, without awaiting anything. Otherwise `serve` looks into the
+The way of a request: `ready.answer` answers at once from memory, without awaiting anything. Otherwise `serve` looks into the
 whole store, then joins a fetch that is under way or starts one, and delivers what it brings; or lets the exchange pass.
 What is decided is decided by the pure functions of this package; here it is acted upon.
 """
@@ -17,9 +17,10 @@ from cachetools import TTLCache
 from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.flight import Flight, Kind
-from gateway.cache.key import has_two_paths, is_ambiguous, url_of_request
+from gateway.cache.key import has_two_paths, url_of_request
 from gateway.cache.memory import WHOLE
 from gateway.cache.observe import Observation
+from gateway.cache.ready import ReadyAnswers
 from gateway.cache.receive import NOT_MODIFIED, Receiver
 from gateway.cache.render import age_field, render
 from gateway.cache.reuse import ERROR_STATUSES, Verdict, may_bridge, reuse, select
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
     Trail = tuple[bytes, tuple[bytes | None, ...]]
 
-USE: Final = Verdict.USE  # found without looking into the enumeration, which is dear
 COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
 REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
 MAX_REFUSED: Final = 8192  # such keys that are remembered
@@ -99,61 +99,9 @@ class RouteCache:
         self._bypass = bypass
         self._collapses = collapses
         self._lock = lock
-        self._forms = forms
+        self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
         self._flights: dict[Trail, Flight] = {}
         self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
-
-    # ------------------------------------------------------------ at once
-
-    def ready(self, exchange: Exchange, now: float) -> Reply | None:
-        """The answer to a request whose entry is in memory and needs nothing; None for the slow way. now: Unix seconds."""
-        if exchange.method not in READS or exchange.websocket or self._passes(exchange):
-            return None
-        key = self.keys.key(exchange)
-        entries = self.store.peek(key)
-        if not entries:
-            return None
-        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
-        entry = select(entries, ask)
-        if entry is None or entry.length > WHOLE or reuse(entry, ask, now) is not USE:
-            return None
-        if not ask.concerns and entry.part is None:
-            return self._plain_reply(exchange, key, entry, now)
-        return None if ask.is_odd else self._reply(exchange, key, entry, ask, Outcome(ttl=int(entry.fresh_until - now)))
-
-    def _plain_reply(self, exchange: Exchange, key: bytes, entry: Entry, now: float) -> Reply:
-        """`_reply` to a request without conditions, whose fields are made once a second."""
-        coding = None if self._forms is None else self._forms.coding(exchange, key, entry)
-        memo = entry.memo
-        if not isinstance(memo, Memo) or memo.second != int(now):
-            entry.memo = memo = Memo(int(now), Outcome(ttl=int(entry.fresh_until - now)))
-        headers = memo.headers.get(coding)
-        if headers is None:
-            headers = [pair for pair in entry.headers if pair[0] != b"content-length"]
-            headers += (age_field(entry, now), (b"cache-status", memo.outcome.value()))
-            if coding is not None and self._forms is not None:
-                headers = self._forms.headers(headers, coding)
-            memo.headers[coding] = headers
-        exchange.cache = memo.outcome
-        return Reply(entry.status, headers.copy(), _body(entry) if coding is None else entry.forms[coding])
-
-    def _reply(self, exchange: Exchange, key: bytes, entry: Entry, ask: Ask, outcome: Outcome) -> Reply | None:
-        rendering = render(entry, ask, self.now())
-        if rendering is None:
-            return None
-        headers, body = rendering.headers, b""
-        headers.append((b"cache-status", outcome.value()))
-        exchange.cache = outcome
-        if rendering.status == entry.status and entry.part is None:
-            coding = None if self._forms is None else self._forms.coding(exchange, key, entry)
-            if coding is not None and self._forms is not None:
-                return Reply(rendering.status, self._forms.headers(headers, coding), entry.forms[coding])
-        if rendering.span != (0, 0):
-            body = b"".join(cut(entry.chunks or (), *rendering.span))
-        return Reply(rendering.status, headers, body)
-
-    def _passes(self, exchange: Exchange) -> bool:
-        return (self._bypass is not None and self._bypass.takes(exchange)) or is_ambiguous(exchange)
 
     def is_telling(self, visit: Visit) -> bool:
         """Whether the answer to a request that passes can be about what lies under its key."""
@@ -165,12 +113,12 @@ class RouteCache:
     # ------------------------------------------------------------ with awaiting
 
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
-        """What `ready` did not answer. Raises GatewayError."""
+        """What `ready.answer` did not. Raises GatewayError."""
         ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
         visit = Visit(exchange, ask, self.keys.key(exchange), delivery, source, body)
         if exchange.method not in READS:
             await self._pass(visit, Forward.METHOD)
-        elif self._passes(exchange) or ask.is_odd or exchange.websocket:
+        elif self.ready.passes(exchange) or ask.is_odd or exchange.websocket:
             await self._pass(visit, Forward.BYPASS)
         else:
             await self._read(visit)
@@ -419,7 +367,7 @@ class RouteCache:
         """Answer from the store. False where the entry does not hold what is asked for, or its body has gone."""
         exchange, delivery = visit.exchange, visit.delivery
         if entry.chunks is not None and entry.length <= WHOLE:
-            reply = self._reply(exchange, visit.key, entry, visit.ask, outcome)
+            reply = self.ready.reply(exchange, visit.key, entry, visit.ask, outcome, self.now())
             if reply is not None:
                 await delivery.reply(reply)
             return reply is not None
@@ -456,17 +404,6 @@ class RouteCache:
             for piece in cut((chunk,), first - at, end - at):
                 yield piece
             at += len(chunk)
-
-
-class Memo:
-    """What an entry's plain replies have in common within one second. headers: by content coding."""
-
-    __slots__ = ("headers", "outcome", "second")
-
-    def __init__(self, second: int, outcome: Outcome) -> None:
-        self.second = second
-        self.outcome = outcome
-        self.headers: dict[bytes | None, Headers] = {}
 
 
 class Fetched:
@@ -513,11 +450,6 @@ def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | No
     if verdict is Verdict.VALIDATE:
         return Forward.STALE
     return Forward.PARTIAL if entry.part is not None else Forward.MISS
-
-
-def _body(entry: Entry) -> bytes:
-    chunks = entry.chunks or ()
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def _send(

@@ -13,7 +13,7 @@ from gateway.policies.template import SOURCES, Template, capture
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.exchange import Exchange, Headers
+    from gateway.exchange import Exchange
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
@@ -31,25 +31,23 @@ _NOT_IN_A_URI = re.compile(rb"[^!#-;=?-\[\]_a-z~]")  # RFC 3986 section 2: also 
 class FixedAnswer:
     """An `admit` policy: always the same response. A body without a Content-Type of its own is plain text."""
 
-    __slots__ = ("_body", "_headers", "_status")
+    __slots__ = ("_reply",)
 
     def __init__(self, status: int, body: str | bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         if status not in _FINAL_STATUSES:
             msg = f"a fixed answer has a status from 200 to 599, not {status}"
             raise ValueError(msg)
-        self._status = status
-        self._body = body.encode() if isinstance(body, str) else body
-        if self._body and status in _BODILESS:
+        content = body.encode() if isinstance(body, str) else body
+        if content and status in _BODILESS:
             msg = f"a {status} has no body"
             raise ValueError(msg)
-        self._headers: Headers = [
-            (field_name(name), field_value(name, value).encode()) for name, value in (headers or {}).items()
-        ]
-        if self._body and all(name != b"content-type" for name, _ in self._headers):
-            self._headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        fields = [(field_name(name), field_value(name, value).encode()) for name, value in (headers or {}).items()]
+        if content and all(name != b"content-type" for name, _ in fields):
+            fields.append((b"content-type", b"text/plain; charset=utf-8"))
+        self._reply = Reply(status, fields, content)
 
     def admit(self, _exchange: Exchange) -> Reply | None:
-        return Reply(self._status, list(self._headers), self._body)
+        return self._reply
 
 
 class Redirect:

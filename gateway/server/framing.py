@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from gateway.exchange import Headers
+    from gateway.exchange import Headers, Reply
     from gateway.rfc.message import AnswerHead
 
 
@@ -34,15 +34,15 @@ def field_lines(headers: Headers) -> bytes:
     return data
 
 
-def passed_on(head: AnswerHead, forwarded: Headers, status: int, headers: Headers) -> bytes:
-    """`answer_lines` for the answer of a target, of whose head these fields were to be `forwarded`: where policies have
+def passed_on(source: AnswerHead | Reply, fields: Headers, status: int, headers: Headers) -> bytes:
+    """`answer_lines` for what was made of a target's answer or of a reply that had these `fields`: where policies have
     only added to them, what is known to be well written is not written again."""
-    known = len(forwarded)
-    if status != head.status or headers[:known] != forwarded:
+    known = len(fields)
+    if status != source.status or headers[:known] != fields:
         return answer_lines(status, headers)
-    lines = head.lines
+    lines = source.lines
     if lines is None:
-        lines = head.lines = answer_lines(status, forwarded)
+        lines = source.lines = answer_lines(status, fields)
     return lines + field_lines(headers[known:])
 
 

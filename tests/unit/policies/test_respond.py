@@ -43,8 +43,8 @@ def test_an_empty_answer_has_no_type():
 
 def test_what_is_done_to_one_answer_does_not_show_in_the_next():
     answer = FixedAnswer(200, "a")
-    answer.admit(asking()).headers.clear()
-    assert answer.admit(asking()).headers == [(b"content-type", b"text/plain; charset=utf-8")]
+    answer.admit(asking()).head().headers.clear()
+    assert answer.admit(asking()).head().headers == [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"1")]
 
 
 @pytest.mark.parametrize(
