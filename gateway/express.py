@@ -39,6 +39,7 @@ log = logging.getLogger("gateway")
 SCHEMES: Final = {"http": b"http", "https": b"https"}
 CONTENT_LENGTH: Final = b"\r\ncontent-length: "
 BODILESS: Final = frozenset({204, 304})
+COPIED: Final = 16384  # bytes; a body below is put behind its head by copying it
 
 
 class ExpressLane:
@@ -262,7 +263,7 @@ class Trip:
             length = b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self._send(b"".join((lines, protocol.shared.stamps.beside(lines), length, end, body)))
+        self._send_with(b"".join((lines, protocol.shared.stamps.beside(lines), length, end)), body)
         protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece
@@ -320,8 +321,9 @@ class Trip:
         if self._chunked:
             data = chunk(data) + LAST_CHUNK if last else chunk(data)
         if self._pending:
-            data, self._pending = self._pending + data, b""
-        if data:
+            head, self._pending = self._pending, b""
+            self._send_with(head, data)
+        elif data:
             self._send(data)
 
     def writable(self) -> None:
@@ -337,6 +339,13 @@ class Trip:
         transport = self._protocol.transport
         if not transport.is_closing():
             transport.write(data)
+
+    def _send_with(self, head: bytes, body: bytes) -> None:
+        """Both at once; what is long is not copied for that."""
+        if len(body) < COPIED:
+            self._send(head + body)
+        elif not self._protocol.transport.is_closing():
+            self._protocol.transport.writelines((head, body))
 
     # ------------------------------------------------------------ what goes wrong
 

@@ -54,10 +54,13 @@ class RequestFields:
         drop = self._drop if exchange.traceparent else self._drop_untraced
         kept = fields.kept
         if kept is None or kept[0] is not drop:
-            if b"via" in dict(fields.special):
-                return None
-            lines = [line for line, pair in zip(fields.lines, fields.headers, strict=True) if pair[0] not in drop]
-            kept = fields.kept = (drop, b"\r\n".join([*lines, b""]))
+            for name, _ in fields.special:
+                if name == b"via":
+                    return None
+            lines, headers = fields.lines, fields.headers
+            lines = [lines[index] for index in range(len(lines)) if headers[index][0] not in drop]
+            lines.append(b"")
+            kept = fields.kept = (drop, b"\r\n".join(lines))
         client = (exchange.peer, exchange.client, exchange.scheme, exchange.host)
         return b"".join((kept[1], self._written.get(client) or self._write(client), exchange.request_id, b"\r\n"))
 

@@ -190,7 +190,7 @@ class JsonLines:
         status = exchange.status
         more = ""
         if exchange.first_byte_at:
-            more = f',"first_byte":{exchange.first_byte_at - started:.6f}'
+            more = ',"first_byte":%.6f' % (exchange.first_byte_at - started)
         if error is not None:
             status = status or error.status
             more += f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'
@@ -211,11 +211,12 @@ class JsonLines:
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
         )  # fmt: skip
+        duration = "%.6f" % (now - started)  # compiled, a format within an f-string is several times as slow
         return (
             f"{stamp}{_MILLISECONDS[milliseconds]}{quoted(exchange.request_id.decode('latin-1'))},"
             f'"client":{quoted(exchange.client)},"path":{quoted(path.decode("latin-1"))}'
             f'{self._facts.get(key) or self._new_facts(key)}"bytes_in":{exchange.bytes_in},'
-            f'"bytes_out":{exchange.bytes_out},"duration":{now - started:.6f}{more}}}\n'
+            f'"bytes_out":{exchange.bytes_out},"duration":{duration}{more}}}\n'
         )
 
     def _new_facts(self, key: _Facts) -> str:

@@ -97,6 +97,13 @@ def _learn(line: bytes) -> Pair:
     return pair
 
 
+def _learn_new(lines: list[bytes], fields: list[Pair | None]) -> None:
+    """Fill in those that the memo did not have. Raises MalformedField."""
+    for index in range(len(lines)):
+        if fields[index] is None:
+            fields[index] = _learn(lines[index])
+
+
 def _learn_name(spelled: bytes, line: bytes) -> _Name:
     if _NAME(spelled) is None:
         raise MalformedField(repr(line[:80]))
@@ -110,11 +117,10 @@ def _learn_name(spelled: bytes, line: bytes) -> _Name:
 
 def read_fields(lines: list[bytes]) -> list[Pair]:
     """Field lines without their CRLF as pairs, names in lowercase. Raises MalformedField."""
-    known = _memo.get
-    fields = list(map(known, lines))
+    fields: list[Pair | None] = list(map(_memo.get, lines))
     if None in fields:
-        return [known(line) or _learn(line) for line in lines]
-    return fields  # type: ignore[return-value]  # no None among them
+        _learn_new(lines, fields)
+    return fields  # type: ignore[return-value]  # no None among them any more
 
 
 _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
@@ -198,12 +204,11 @@ _blocks: dict[bytes, HeadFields] = {}
 def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     """The lines of a request of HTTP/1.`minor`. Raises a GatewayError."""
     lines = block.split(b"\r\n") if block else []
-    known = _memo.get
-    headers: list[Pair | None] = list(map(known, lines))
+    headers: list[Pair | None] = list(map(_memo.get, lines))
     repeated = None not in headers
     if not repeated:
         try:
-            headers = [known(line) or _learn(line) for line in lines]
+            _learn_new(lines, headers)
         except MalformedField as exc:
             raise BadRequest(f"malformed field line {exc}") from None
     fields = HeadFields(lines, headers, keep_alive=minor == 1)  # type: ignore[arg-type]  # no None among them any more
@@ -357,12 +362,11 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     lines = block.split(b"\r\n")
     first = lines.pop(0)
     status, minor = _status_memo.get(first) or _learn_status(first)
-    known = _memo.get
-    headers: list[Pair | None] = list(map(known, lines))
+    headers: list[Pair | None] = list(map(_memo.get, lines))
     repeated = None not in headers
     if not repeated:
         try:
-            headers = [known(line) or _learn(line) for line in lines]
+            _learn_new(lines, headers)
         except MalformedField as exc:
             raise BadResponse(f"malformed field line {exc}") from None
     head = AnswerHead(status, minor, headers)  # type: ignore[arg-type]  # no None among them any more
