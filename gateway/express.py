@@ -12,9 +12,9 @@ from time import time
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
+from gateway.departure import BODY_METHODS, is_event_stream
 from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import Exchange, ResponseHead
-from gateway.forward import BODY_METHODS, is_event_stream
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import framing, host_for, response_headers
 from gateway.repeat import declines

@@ -12,15 +12,15 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from gateway.departure import Departure, is_event_stream, outgoing
 from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError
 from gateway.exchange import ResponseHead
 from gateway.hedge import hedge_delay, hedged, second_attempt
-from gateway.outgoing import EXPECT, end_to_end_trailers, framing, host_for, response_headers, wants_trailers
+from gateway.outgoing import end_to_end_trailers, response_headers, wants_trailers
 from gateway.repeat import decline, pause_after, timeouts_of
 from gateway.rfc.message import CHUNKED
 from gateway.tunnel import splice
 from gateway.upstream.answer import Answer
-from gateway.upstream.sink import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,38 +31,12 @@ if TYPE_CHECKING:
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection
     from gateway.upstream.local import LocalLink
-    from gateway.upstream.sink import Timeouts
-    from gateway.upstream.upstream import AnyTarget, Upstream
+    from gateway.upstream.upstream import AnyTarget
 
     AnyLink = Connection | LocalLink
     OnInterim = Callable[[int, Headers], None] | None
 
-BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 CONTINUE_WAIT: Final = 1.0  # seconds to wait for a 100 before the body is sent all the same (RFC 9110 section 10.1.1)
-
-
-class Departure:
-    """What is the same in every attempt: the request as it leaves us, but for Host, and where it may go. tried, retries:
-    the targets that the next attempt passes over, and what was spent of `retry.retries`. timeouts: of the next attempt;
-    patience: of the last one."""
-
-    __slots__ = (
-        "body", "expects_continue", "headers", "host_header", "patience", "retries", "target", "timeouts", "tried", "upstream",
-    )  # fmt: skip
-
-    def __init__(
-        self, upstream: Upstream, target: bytes, headers: Headers, body: RequestBody, timeouts: Timeouts,
-        host_header: bytes, *, expects_continue: bool = False,
-    ) -> None:  # fmt: skip
-        self.upstream = upstream
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.timeouts = self.patience = timeouts
-        self.host_header = host_header
-        self.expects_continue = expects_continue
-        self.tried: tuple[AnyTarget, ...] = ()
-        self.retries = 0
 
 
 def forward(
@@ -271,27 +245,6 @@ class Trip:
             await delivery.chunk(data, more=more)
         if trailers:
             await delivery.end(end_to_end_trailers(answer.trailers))
-
-
-def is_event_stream(response: ResponseHead) -> bool:
-    kind = response.header(b"content-type")
-    return kind is not None and kind[:17].lower() == b"text/event-stream"
-
-
-def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None = None) -> Outgoing:
-    """target: where it is not the one of the exchange."""
-    body = departure.body
-    target = target or exchange.target
-    assert target is not None
-    exchange.host_sent = host_for(exchange, target, departure.host_header)
-    headers = [(b"host", exchange.host_sent), *departure.headers]
-    if body.length or exchange.method in BODY_METHODS:
-        headers.append(framing(body.length))
-        if departure.expects_continue:
-            headers.append(EXPECT)
-    return Outgoing(
-        exchange.method, departure.target, headers, body.length, departure.timeouts, upgrade=exchange.websocket
-    )
 
 
 # ---------------------------------------------------------------- up

@@ -15,9 +15,10 @@ from gateway.body import RequestBody
 from gateway.cache.source import TargetSource
 from gateway.deadlines import Deadlines
 from gateway.deliver import Delivery
+from gateway.departure import depart
 from gateway.error_page import error_reply
 from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTimeout
-from gateway.forward import Departure, forward
+from gateway.forward import forward
 from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope, screen
 from gateway.lasting import Lasting, begin, end
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers, Reply
     from gateway.lasting import Draft
     from gateway.reload import Reloading
-    from gateway.route import Route, Share
+    from gateway.route import Share
     from gateway.server.cycle import Cycle
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
@@ -205,26 +206,6 @@ async def within(total: float | None, work: Awaitable[None], spent: float = 0.0)
             await work
     except TimeoutError:
         raise TotalTimeout(f"over {total:g} s") from None
-
-
-def depart(
-    exchange: Exchange, route: Route, body: RequestBody, snapshot: Snapshot, delivery: Delivery | None,
-    share: Share | None = None, *, prepared: Headers | None = None,
-) -> Departure:  # fmt: skip
-    """The request as it leaves us. share, prepared: where that is chosen, and its fields are edited, already."""
-    share = share or route.choose(exchange)
-    headers = prepared
-    if headers is None:
-        headers = snapshot.request_fields.of(exchange)
-        route.pipeline.prepare(exchange, headers)
-    expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
-    departure = Departure(
-        share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
-        expects_continue=expects,
-    )  # fmt: skip
-    if route.mirror is not None:
-        route.mirror.departs(exchange, departure)
-    return departure
 
 
 def as_error(exchange: Exchange, exc: Exception) -> GatewayError:

@@ -16,8 +16,9 @@ from gateway.upstream.answer import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.departure import Departure
     from gateway.exchange import Exchange
-    from gateway.forward import AnyLink, Departure
+    from gateway.forward import AnyLink
     from gateway.upstream.sink import Outgoing
     from gateway.upstream.upstream import AnyTarget
 

@@ -13,8 +13,9 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from gateway.body import RequestBody
+from gateway.departure import Departure, outgoing
 from gateway.errors import GatewayError
-from gateway.forward import Departure, attempt, outgoing
+from gateway.forward import attempt
 from gateway.upstream.answer import Answer
 
 if TYPE_CHECKING:

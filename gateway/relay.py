@@ -13,9 +13,10 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from gateway.departure import outgoing
 from gateway.errors import BadResponse, NoTarget, UpgradeFailed
 from gateway.exchange import Reply, ResponseHead
-from gateway.forward import attempt, outgoing
+from gateway.forward import attempt
 from gateway.outgoing import response_headers
 from gateway.upstream.answer import Answer
 from gateway.upstream.local import local_scope
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from gateway.deadlines import Deadlines
+    from gateway.departure import Departure
     from gateway.exchange import Exchange, Headers
-    from gateway.forward import AnyLink, Departure
+    from gateway.forward import AnyLink
     from gateway.pipeline import Pipeline
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection

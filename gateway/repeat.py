@@ -14,9 +14,9 @@ from gateway.limits.retry import may_decline, may_retry
 from gateway.rfc.message import IDEMPOTENT
 
 if TYPE_CHECKING:
+    from gateway.departure import Departure
     from gateway.errors import TargetError
     from gateway.exchange import Exchange
-    from gateway.forward import Departure
     from gateway.upstream.sink import Timeouts
     from gateway.upstream.upstream import AnyTarget, Upstream
 

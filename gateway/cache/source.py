@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.cache.observed import Observed
+from gateway.departure import Departure, is_event_stream, outgoing
 from gateway.errors import GatewayError, TotalTimeout
 from gateway.exchange import ResponseHead
-from gateway.forward import Departure, Trip, attempt, is_event_stream, outgoing
+from gateway.forward import Trip, attempt
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.rfc.message import CHUNKED
 from gateway.upstream.answer import Answer
@@ -235,34 +237,3 @@ class Passage(Trip):
         finally:
             if observed.tee is not None:
                 await observed.tee.close(whole=answer.ended)
-
-
-class Observed(Answer):
-    """An answer whose head an observer sees, and whose body it may have as well."""
-
-    __slots__ = ("_observer", "seen", "tee")
-
-    def __init__(self, link: AnyLink, on_interim: OnInterim, observer: Observer) -> None:
-        super().__init__(link, on_interim)
-        self._observer = observer
-        self.seen: ResponseHead | None = None
-        self.tee: Tee | None = None
-
-    def head(self, head: AnswerHead) -> None:
-        self._see(head)
-        super().head(head)
-
-    def whole(self, head: AnswerHead, body: bytes) -> None:
-        self._see(head)
-        if self.tee is not None and body:
-            self.tee.append(body)
-        super().whole(head, body)
-
-    def data(self, chunk: bytes) -> None:
-        if self.tee is not None:
-            self.tee.append(chunk)
-        super().data(chunk)
-
-    def _see(self, head: AnswerHead) -> None:
-        self.seen = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
-        self.tee = self._observer.seen(self.seen)
