@@ -22,7 +22,11 @@ MAX_TAG: Final = 1024  # bytes of one tag
 OVERHEAD: Final = 1024  # bytes that an entry is taken to need beside its fields and its body
 FIELD_OVERHEAD: Final = 160  # the same for a field: its pair and two values, as objects
 
-_OWN: Final = {"_bare_size", "forms", "memo", "place"}  # attributes that a copy has anew
+# What a copy takes over: all but what belongs to the process that serves an entry, and to the store that keeps it.
+_COPIED: Final = (
+    "status", "headers", "born_at", "stored_at", "fresh_until", "kept_until", "chunks", "length", "part", "vary", "tags", "etag",
+    "last_modified", "stale_while_revalidate", "stale_if_error", "always_validate", "never_stale", "for_authorized",
+)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -116,7 +120,7 @@ class Entry:
 
     def copy(self, **changes: object) -> Entry:
         """A new entry with some fields changed, without forms, memo and place."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _OWN}
+        fields = {name: getattr(self, name) for name in _COPIED}
         return Entry(**{**fields, **changes})
 
     @property
