@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.admin.health import Healthz, Readiness, Readyz
+from gateway.admin.shared_drains import SharedDrains
 from gateway.balancing import balance_of, preference_of, sticky_of, upstream_preference
 from gateway.cache.caching import Caching
 from gateway.cache.note import CacheNote
@@ -87,6 +88,7 @@ class Snapshot:
         mirrors: Mapping[str, Mirror],
         counters: Counters,
         caching: Caching | None,
+        shared_drains: SharedDrains | None,
     ) -> None:
         self.config = config
         self.router = router
@@ -99,6 +101,7 @@ class Snapshot:
         self.counters = counters
         self.caching = caching  # None where no route has a cache
         self.mirrors = mirrors  # by route
+        self.shared_drains = shared_drains  # None where there is no Redis
         self._trusted = trusted
         self._access = access
         self._access_log = access_log
@@ -187,7 +190,19 @@ class _Builder:
             mirrors=self.mirrors,
             counters=self.counters,
             caching=self.caching,
+            shared_drains=self._shared_drains(),
         )
+
+    def _shared_drains(self) -> SharedDrains | None:
+        redis = self.config.redis
+        address = None if redis is None else redis.address
+        if redis is None or address is None:
+            return None
+        drains = self.draft.keep(
+            "shared drains", redis, lambda: SharedDrains(address, redis.timeout, redis.prefix.encode())
+        )
+        self.draft.on_accept(partial(drains.apply_to, self.upstreams.values()))
+        return drains
 
     def _caching(self) -> Caching | None:
         """What is stored outlives the configuration, unless the store changes."""

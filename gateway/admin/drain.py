@@ -1,6 +1,7 @@
 """Take a target out by hand, and in again: it gets no new requests, and what is under way on it ends.
 
-That is kept: over reloads with the upstream, and over restarts in the control directory.
+That is kept: over reloads with the upstream, and over restarts in the control directory; where gateways share a Redis it
+is for all of them, and kept there (`shared_drains.py`).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ async def drain(gateway: Gateway, order: Order) -> dict[str, Any]:
     """Raises Refused where there is no such target."""
     upstream, target = find(gateway.snapshot.upstreams.values(), order.text("target"))
     upstream.drain(target)
-    return _told(gateway, upstream, target, "target drained")
+    return await _told(gateway, upstream, target, "target drained")
 
 
 async def enable(gateway: Gateway, order: Order) -> dict[str, Any]:
     """Raises Refused where there is no such target."""
     upstream, target = find(gateway.snapshot.upstreams.values(), order.text("target"))
     upstream.enable(target)
-    return _told(gateway, upstream, target, "target enabled")
+    return await _told(gateway, upstream, target, "target enabled")
 
 
 def find(upstreams: Iterable[Upstream], name: str) -> tuple[Upstream, AnyTarget]:
@@ -68,7 +69,9 @@ def restore(upstreams: Iterable[Upstream], names: Iterable[str]) -> None:
             log.warning("targets are drained still", extra={"upstream": upstream.name, "targets": sorted(urls)})
 
 
-def _told(gateway: Gateway, upstream: Upstream, target: AnyTarget, event: str) -> dict[str, Any]:
+async def _told(gateway: Gateway, upstream: Upstream, target: AnyTarget, event: str) -> dict[str, Any]:
     log.info(event, extra={"upstream": upstream.name, "target": target.name, "in_flight": target.in_flight})
     gateway.keep_drained(drained(gateway.snapshot.upstreams.values()))
+    if (shared := gateway.snapshot.shared_drains) is not None:
+        await shared.change(f"{upstream.name}/{target.address.url}", out=target.drained)
     return {"target": f"{upstream.name}/{target.name}", "drained": target.drained, "in_flight": target.in_flight}

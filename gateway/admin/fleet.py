@@ -52,7 +52,7 @@ class Fleet:
             log.warning("no control socket: commands do not reach this process", extra={"reason": str(exc)})
             self._directory = None
             return
-        restore(self._gateway.snapshot.upstreams.values(), self._directory.drained())
+        await self._recall(self._directory.drained())
         self._gateway.keep_drained = self._keep_drained
         await self._listen(sock, Guard(None, local=True), self._alone)
 
@@ -83,6 +83,19 @@ class Fleet:
         listener = AdminListener(guard, answer)
         await listener.start(sock)
         self._listeners.append(listener)
+
+    async def _recall(self, names: list[str]) -> None:
+        """What was drained in an earlier process, unless a Redis knows better."""
+        snapshot = self._gateway.snapshot
+        shared = snapshot.shared_drains
+        if shared is not None:
+            shared.kept = self._keep_drained
+            if shared.is_current and not shared.was_lost:
+                return
+        restore(snapshot.upstreams.values(), names)
+        if shared is not None:
+            for name in names:
+                await shared.change(name, out=True)
 
     def _keep_drained(self, names: list[str]) -> None:
         assert self._directory is not None

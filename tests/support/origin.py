@@ -165,6 +165,7 @@ def origin(
         ready.set()
         await asyncio.to_thread(stopped.wait)
         running.close()
+        await asyncio.sleep(0)  # a connection that has just been accepted has no transport yet to close it
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 
