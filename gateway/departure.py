@@ -20,9 +20,9 @@ BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
 class Departure:
-    """What is the same in every attempt: the request but for Host, and where it may go. tried, retries:
-    the targets that the next attempt passes over, and what was spent of `retry.retries`. timeouts: of the next attempt;
-    patience: of the last one."""
+    """What is the same in every attempt: the request but for Host, and where it may go. tried, retries: the targets that
+    the next attempt passes over, and what was spent of `retry.retries`. timeouts: of the next attempt; patience: of the
+    last one."""
 
     __slots__ = (
         "body", "expects_continue", "headers", "host_header", "patience", "retries", "target", "timeouts", "tried", "upstream",

@@ -93,7 +93,7 @@ class Fleet:
             if shared.is_current and not shared.was_lost:
                 return
         restore(snapshot.upstreams.values(), names)
-        if shared is not None:
+        if shared is not None and shared.is_current:
             for name in names:
                 await shared.change(name, out=True)
 

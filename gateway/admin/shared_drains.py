@@ -71,15 +71,14 @@ class SharedDrains:
     async def change(self, name: str, *, out: bool) -> None:
         """Tell the others of a target, `upstream/url`. While Redis is away they are told when it is back."""
         try:
-            await self._send([name], out=out)
+            await self._send(b"SADD" if out else b"SREM", name.encode())
+            self._unsent.pop(name, None)
         except Away as exc:
             if name in self._unsent or len(self._unsent) < MAX_UNSENT:
                 self._unsent[name] = out
             log.warning("other gateways do not know yet", extra={"target": name, "drained": out, "reason": str(exc)})
 
-    async def _send(self, names: Iterable[str], *, out: bool) -> None:
-        verb, mark = (b"SADD", (KEPT,)) if out else (b"SREM", ())
-        members = (*mark, *(name.encode() for name in names))
+    async def _send(self, verb: bytes, *members: bytes) -> None:
         replies = await self._redis.ask(
             self._key, (command(verb, self._key, *members), command(b"PUBLISH", self._key, b"changed"))
         )
@@ -103,17 +102,17 @@ class SharedDrains:
 
     async def _join(self) -> None:
         """After every time without a connection. Raises Away."""
-        while self._unsent:
-            name, out = next(iter(self._unsent.items()))
-            await self._send([name], out=out)
-            del self._unsent[name]
+        for name, out in list(self._unsent.items()):
+            await self._send(b"SADD" if out else b"SREM", name.encode())
+            if self._unsent.get(name) is out:  # and not changed meanwhile
+                del self._unsent[name]
         await self._read()
 
     async def _read(self) -> None:
         members = await self._members()
         if KEPT not in members:
             self.was_lost = self.was_lost or self._names is None
-            await self._send(drained(self._upstreams), out=True)
+            await self._send(b"SADD", KEPT, *(name.encode() for name in drained(self._upstreams)))
             members = await self._members()
         self._names = {member.decode("utf-8", "replace") for member in members[:MAX_NAMES]}
         self._apply()

@@ -100,6 +100,19 @@ def test_what_redis_has_lost_the_gateways_tell_it_again(tmp_path: Path):
             until(lambda: NAMED in members(redis))
 
 
+def test_a_redis_that_was_lost_while_an_order_came_is_told_of_all_that_is_drained(tmp_path: Path):
+    with redis_server() as redis:
+        one, two = put(tmp_path / "one", redis), put(tmp_path / "two", redis)
+        with serving(one, two):
+            order(one, "drain", A)
+            until(lambda: out(two) == [A])
+            redis.raw("FLUSHALL")
+            order(one, "drain", B)
+            until(lambda: out(two) == [A, B])
+            until(lambda: NAMED in members(redis))
+            assert out(one) == [A, B]
+
+
 def test_an_order_while_redis_is_away_is_passed_on_when_it_is_back(tmp_path: Path):
     with redis_server() as redis:
         one, two = put(tmp_path / "one", redis), put(tmp_path / "two", redis)

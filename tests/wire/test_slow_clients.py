@@ -18,6 +18,8 @@ from support.serving import Entrance, forwarding, gateway, in_front, on_both
 
 SHORT = {"timeouts": {"header": "200ms", "body_idle": "200ms", "keepalive": "200ms", "write_idle": "300ms"}}
 PATIENT = {**SHORT, "limits": {"min_body_rate": "0B"}}
+HALF_A_SECOND = {"timeouts": {"body_idle": "500ms"}}
+TWO_SECONDS = {"timeouts": {"body_idle": "2s"}}
 
 
 def test_half_a_head_is_waited_for_in_vain() -> None:
@@ -111,7 +113,7 @@ def test_a_body_that_trickles_is_408(chunked: bool) -> None:
         assert not pair.origin.requests[0].complete
 
 
-@pytest.mark.parametrize(("server", "size"), [(SHORT, 40), (PATIENT, 1)])
+@pytest.mark.parametrize(("server", "size"), [(HALF_A_SECOND, 40), ({**HALF_A_SECOND, "limits": {"min_body_rate": "0B"}}, 1)])
 def test_a_body_that_comes_at_the_least_rate_may_take_long(server: dict[str, Any], size: int) -> None:
     with in_front("express", echo(), server=server) as pair, connected(pair.port) as client:
         client.request("/", f"Content-Length: {size * 16}", method="POST")
@@ -120,12 +122,12 @@ def test_a_body_that_comes_at_the_least_rate_may_take_long(server: dict[str, Any
 
 
 def test_a_body_that_came_fast_and_then_stops_is_408() -> None:
-    with in_front("express", echo(), server=SHORT) as pair, connected(pair.port) as client:
+    with in_front("express", echo(), server=TWO_SECONDS) as pair, connected(pair.port) as client:
         client.request("/", "Content-Length: 2000", method="POST")
         started = time.monotonic()
         client.send(bytes(1000))
         assert client.read().status == 408
-        assert time.monotonic() - started < 0.39, "a piece that came fast pays for silence"
+        assert time.monotonic() - started < 3.9, "a piece that came fast pays for silence"
 
 
 @on_both
