@@ -201,10 +201,13 @@ class SharedPurges:
             self._unsent.clear()
             self._unsent.append(Purge(Scope.ALL))
             self._overflowed = False
+        if not self._unsent:
+            return
         while self._unsent:
             purge = self._unsent[0]
             await self._send(purge)
             self._unsent.popleft()
+        await self._catch_up()  # with them: their messages may come later than the first answer to be stored
 
     async def _look_again(self) -> None:
         while True:
