@@ -38,12 +38,13 @@ class Exchange:
     fields: the field lines that `headers` was read from, where our own parser has read them.
     special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
     is_plain: there is none but Host.
+    missed: the cache key that nothing is held under in memory; empty where that was not looked for, or something is.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 
     __slots__ = (
         "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "fields",
-        "first_byte_at", "headers", "host", "host_sent", "http_version", "is_plain", "match_path", "method", "mount", "path",
+        "first_byte_at", "headers", "host", "host_sent", "http_version", "is_plain", "match_path", "method", "missed", "mount", "path",
         "peer", "peer_port", "query", "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status",
         "target", "traceparent", "trusted", "upstream_name", "websocket",
     )  # fmt: skip
@@ -68,6 +69,7 @@ class Exchange:
         self.method = method
         self.path = path
         self.match_path = path
+        self.missed = b""
         self.query = query
         self.headers = headers
         self.fields = fields

@@ -28,6 +28,8 @@ from gateway.server.stream import STREAM
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.cache.fetching import Fetched
+    from gateway.cache.flight import Reader
     from gateway.errors import TargetError
     from gateway.exchange import Exchange, Headers, Reply
     from gateway.lasting import Draft
@@ -128,11 +130,12 @@ class Gateway:
 
     async def go_on(
         self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
-        failure: TargetError | None = None, *, prepared: Headers | None = None,
+        failure: TargetError | None = None, *, prepared: Headers | None = None, fetched: Fetched | None = None,
+        reader: Reader | None = None,
     ) -> None:  # fmt: skip
         """The rest of an exchange that the express lane has admitted: through the route's cache, or where a share was
         chosen to that, on this target first or after this failure of it. prepared: the request's fields, where the
-        pipeline has edited them already."""
+        pipeline has edited them already. fetched, reader: where it is a fetch of the cache by now."""
         route = exchange.route
         assert route is not None
         delivery = Delivery(
@@ -140,12 +143,16 @@ class Gateway:
         )
         try:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
-            if share is None and route.cache is not None:
-                source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, self.snapshot, delivery))
-                await route.cache.serve(exchange, delivery, source, body)
+            spent = self._loop.time() - exchange.started_at
+            if route.cache is not None:
+                departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
+                source = TargetSource(exchange, delivery, departs, first, failure, spent)
+                if fetched is None or reader is None:
+                    await route.cache.serve(exchange, delivery, source, body)
+                else:
+                    await route.cache.go_on(exchange, delivery, source, body, fetched, reader)
                 return
             departure = depart(exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
-            spent = self._loop.time() - exchange.started_at
             await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure), spent)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)

@@ -7,6 +7,7 @@ gateway that is installed, which is a compiled one where there is a C compiler.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it for all children, and some tests send it
 
 if os.environ.get("GATEWAY_TEST_INSTALLED"):
     sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != ROOT), str(ROOT)]

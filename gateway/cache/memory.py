@@ -69,6 +69,7 @@ class MemoryStore:
     """limit: bytes for everything, about. now: Unix seconds."""
 
     is_current: Final = True  # nobody shares it
+    shows_all: Final = True
 
     def __init__(self, limit: int, now: Callable[[], float]) -> None:
         self._limit = limit
@@ -288,6 +289,9 @@ class MemoryWriter:
             self._tie_up()
 
     async def commit(self) -> Entry | None:
+        return self.commit_at_once()
+
+    def commit_at_once(self) -> Entry | None:
         store = self._store
         if store is None:
             return None

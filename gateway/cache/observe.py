@@ -47,7 +47,7 @@ class Observation:
         if isinstance(made, Refusal):
             outcome.detail = made.value.encode()
             return None
-        cache.refused.pop(visit.key, None)
+        cache.fetches.refused.pop(visit.key, None)
         if visit.ask.method != b"POST":
             return None
         outcome.stored = True

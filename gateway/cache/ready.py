@@ -9,7 +9,7 @@ from gateway.cache.key import is_ambiguous
 from gateway.cache.memory import WHOLE
 from gateway.cache.render import age_field, render
 from gateway.cache.reuse import Verdict, reuse, select
-from gateway.cache.status import Outcome
+from gateway.cache.status import Forward, Outcome
 from gateway.exchange import Reply
 from gateway.rfc.ranges import cut
 
@@ -37,12 +37,18 @@ class ReadyAnswers:
         self._forms = forms
 
     def answer(self, exchange: Exchange, now: float) -> Reply | None:
-        """The answer to a request whose entry is in memory and needs nothing; None for the slow way. now: Unix seconds."""
-        if exchange.method not in READS or exchange.websocket or self.passes(exchange):
+        """The answer to a request whose entry is in memory and needs nothing; None for the slow way, of which it says what it
+        knows: by `exchange.cache` that the request goes past the cache, by `exchange.missed` that there is nothing.
+        now: Unix seconds."""
+        if exchange.method not in READS or exchange.websocket:
+            return None
+        if self.passes(exchange):
+            exchange.cache = Outcome(Forward.BYPASS)
             return None
         key = self._keys.key(exchange)
         entries = self._store.peek(key)
         if not entries:
+            exchange.missed = key
             return None
         ask = Ask(exchange.method, exchange.headers, heed=self._heed)
         entry = select(entries, ask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.cache.flight import WINDOW, Kind, Landing
 from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.cache.entry import Entry
     from gateway.cache.flight import Flight, Valve
     from gateway.cache.rules import Rules
-    from gateway.cache.store import Store, Writer
+    from gateway.cache.store import ReadyWriter, Store, Writer
     from gateway.errors import GatewayError
     from gateway.exchange import Headers, ResponseHead
 
@@ -188,6 +188,15 @@ class Receiver:
                 self._writer.abort()
         elif self._body is not None and self.made is not None and self._flight.ended:
             await self._store_part(self.made, tuple(self._body))
+
+    def settle_at_once(self) -> None:
+        """The same for a new answer, and a store that shows all that it has."""
+        writer = cast("ReadyWriter | None", self._writer)
+        if writer is not None:
+            if self._flight.ended:
+                writer.commit_at_once()
+            else:
+                writer.abort()
 
     async def _store_part(self, made: Entry, body: tuple[bytes, ...]) -> None:
         old = self._old

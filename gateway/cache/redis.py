@@ -74,6 +74,8 @@ class RedisStore:
     applied, distrusted, left: see `SharedPurges`; for those who keep copies.
     """
 
+    shows_all: Final = False
+
     def __init__(
         self,
         redis: Redis,

@@ -12,18 +12,17 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from cachetools import TTLCache
-
 from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
-from gateway.cache.flight import Flight, Kind
-from gateway.cache.key import has_two_paths, url_of_request
+from gateway.cache.fetching import Fetches
+from gateway.cache.flight import Kind
+from gateway.cache.key import has_two_paths
 from gateway.cache.memory import WHOLE
 from gateway.cache.observe import Observation
 from gateway.cache.ready import ReadyAnswers
-from gateway.cache.receive import NOT_MODIFIED, Receiver
+from gateway.cache.receive import NOT_MODIFIED
 from gateway.cache.render import age_field, render
-from gateway.cache.reuse import ERROR_STATUSES, Verdict, may_bridge, reuse, select
+from gateway.cache.reuse import Verdict, may_bridge, reuse, select
 from gateway.cache.rules import OUR_TARGET
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
@@ -39,9 +38,11 @@ if TYPE_CHECKING:
 
     from gateway.body import RequestBody
     from gateway.cache.entry import Entry
-    from gateway.cache.flight import Landing, Reader
+    from gateway.cache.fetching import Fetched, Trail
+    from gateway.cache.flight import Flight, Landing, Reader
     from gateway.cache.forms import Forms
     from gateway.cache.key import Bypass, KeyRule
+    from gateway.cache.receive import Receiver
     from gateway.cache.rules import Rules
     from gateway.cache.source import Source
     from gateway.cache.store import FetchLock, Lease, Store
@@ -50,11 +51,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Headers
     from gateway.rfc.ranges import Span
 
-    Trail = tuple[bytes, tuple[bytes | None, ...]]
-
 COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
-REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
-MAX_REFUSED: Final = 8192  # such keys that are remembered
 NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
 
 
@@ -100,8 +97,7 @@ class RouteCache:
         self._collapses = collapses
         self._lock = lock
         self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
-        self._flights: dict[Trail, Flight] = {}
-        self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
+        self.fetches = Fetches(rules, store, now, shares=collapses, across=lock is not None)
 
     def is_telling(self, visit: Visit) -> bool:
         """Whether the answer to a request that passes can be about what lies under its key."""
@@ -115,7 +111,7 @@ class RouteCache:
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
         """What `ready.answer` did not. Raises GatewayError."""
         ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
-        visit = Visit(exchange, ask, self.keys.key(exchange), delivery, source, body)
+        visit = Visit(exchange, ask, exchange.missed or self.keys.key(exchange), delivery, source, body)
         if exchange.method not in READS:
             await self._pass(visit, Forward.METHOD)
         elif self.ready.passes(exchange) or ask.is_odd or exchange.websocket:
@@ -139,7 +135,7 @@ class RouteCache:
         if b"only-if-cached" in ask.directives:
             visit.exchange.cache = Outcome(_reason(entries, entry, verdict))
             await visit.delivery.reply(Reply(504, [(b"content-type", b"text/plain")], NOT_STORED))
-        elif ask.method == b"HEAD" or (entry is None and key in self.refused):
+        elif ask.method == b"HEAD" or (entry is None and key in self.fetches.refused):
             await self._pass(visit, _reason(entries, entry, verdict))
         else:
             await self._fetch(visit, entries, entry, verdict)
@@ -160,7 +156,7 @@ class RouteCache:
     async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
         reason = _reason(entries, entry, verdict)
         trail = self._trail(visit, entries, entry, verdict)
-        flight = None if trail is None else self._flights.get(trail)
+        flight = None if trail is None else self.fetches.flights.get(trail)
         if flight is not None and flight.keeps_all and flight.mark == self.store.mark():
             if await self._follow(visit, flight, reason):
                 return
@@ -216,23 +212,31 @@ class RouteCache:
 
     async def _lead(self, visit: Visit, old: Entry | None, reason: Forward, trail: Trail | None) -> None:
         fetched = self._start(visit, old, trail)
+        await self._receive(visit, fetched, fetched.flight.join(visit.body), old, reason)
+
+    async def go_on(
+        self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody, fetched: Fetched, reader: Reader
+    ) -> None:
+        """The rest of what the express lane has begun for a request: the fetch itself, where its answer has not. Raises
+        GatewayError."""
+        visit = Visit(exchange, fetched.receiver.ask, fetched.key, delivery, source, body)
+        reader.body = body
+        if fetched.flight.landing is None:
+            self._send_out(fetched, source, FetchEdit(self.keys))
+        await self._receive(visit, fetched, reader, None, Forward.URI_MISS)
+
+    async def _receive(
+        self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: Forward
+    ) -> None:
+        """What a fetch brings, for the request that it is made for."""
         fetched.receiver.on_interim = visit.delivery.interim
-        reader = fetched.flight.join(visit.body)
         watch = visit.delivery.watch
         watch.begin(reader)
         try:
             landing = await reader.landing()
             fetched.tell(visit.exchange)
-            if landing.kind is not Kind.ODD:
-                outcome = Outcome(reason)
-                refused = fetched.receiver.refused
-                if refused is not None:
-                    outcome.detail = refused.value.encode()
-                    if refused.lasts and landing.status not in ERROR_STATUSES:
-                        self.refused[visit.key] = True
-                outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
-                if await self._land(visit, reader, landing, outcome):
-                    return
+            if landing.kind is not Kind.ODD and await self._land(visit, reader, landing, fetched.outcome(landing, reason)):
+                return
         except GatewayError:
             fetched.tell(visit.exchange)
             raise
@@ -249,18 +253,13 @@ class RouteCache:
         trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE)
         if trail is None:
             trail = visit.key, ()
-        if trail not in self._flights:
+        if trail not in self.fetches.flights:
             self._start(visit, entry, trail, alone=True)
 
     def _start(self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False) -> Fetched:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
         ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests)
-        fetched = Fetched(alone=alone)
-        flight = fetched.flight
-        fetched.receiver = Receiver(
-            flight, self.store, self.rules, visit.key, url=url_of_request(visit.exchange), ask=ask, old=old, now=self.now
-        )
-        fetched.exchange = _shadow(visit.exchange)
+        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail, alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
         edit = FetchEdit(
             self.keys,
@@ -268,13 +267,14 @@ class RouteCache:
             complete=old if completes else None,
             keep_range=ask.asked_range is not None and (old is None or old.part is not None),
         )
-        if trail is not None:
-            self._flights[trail] = flight
-        fetched.task = self._tasks.spawn(self._fly(fetched, visit.source, edit, trail))
+        self._send_out(fetched, visit.source, edit)
         return fetched
 
-    async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit, trail: Trail | None) -> None:
-        flight, receiver = fetched.flight, fetched.receiver
+    def _send_out(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
+        fetched.stop = self._tasks.spawn(self._fly(fetched, source, edit)).cancel
+
+    async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
+        flight, receiver, trail = fetched.flight, fetched.receiver, fetched.trail
         lease: Lease | None = None
         try:
             if self._lock is not None and trail is not None:
@@ -290,15 +290,14 @@ class RouteCache:
             flight.fail(GatewayError(f"the fetch was given up: {exc!r}"))
             raise
         finally:
-            await self._settle(fetched, trail, lease)
+            await self._settle(fetched, lease)
 
-    async def _settle(self, fetched: Fetched, trail: Trail | None, lease: Lease | None) -> None:
+    async def _settle(self, fetched: Fetched, lease: Lease | None) -> None:
         """Others find the flight until what it brought is stored."""
         try:
             await fetched.receiver.settle()
         finally:
-            if trail is not None and self._flights.get(trail) is fetched.flight:
-                del self._flights[trail]
+            fetched.over()
             if lease is not None:
                 await lease.release()
 
@@ -404,31 +403,6 @@ class RouteCache:
             for piece in cut((chunk,), first - at, end - at):
                 yield piece
             at += len(chunk)
-
-
-class Fetched:
-    """A fetch under way. alone: it goes on for the store when nobody reads it."""
-
-    __slots__ = ("exchange", "flight", "receiver", "task")
-
-    def __init__(self, *, alone: bool) -> None:
-        self.flight = Flight(self._give_up, is_lone=alone)
-        self.receiver: Receiver
-        self.exchange: Exchange
-        self.task: asyncio.Task[None] | None = None
-
-    def _give_up(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-    def tell(self, exchange: Exchange) -> None:
-        """What is logged and counted of the fetch with the request that started it."""
-        own = self.exchange
-        exchange.upstream_name = own.upstream_name
-        exchange.target = own.target
-        exchange.attempts = own.attempts
-        exchange.reused = own.reused
-        exchange.first_byte_at = own.first_byte_at
 
 
 def _shadow(exchange: Exchange) -> Exchange:

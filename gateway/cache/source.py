@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.cache.flight import Valve
     from gateway.deliver import Delivery
+    from gateway.errors import TargetError
     from gateway.exchange import Exchange, Headers
     from gateway.forward import AnyLink, OnInterim
     from gateway.rfc.message import AnswerHead
@@ -81,14 +82,21 @@ class Edit(Protocol):
 
 
 class TargetSource:
-    """depart: makes the request as it leaves us, once."""
+    """depart: makes the request as it leaves us, once. first, failure: as in `forward.attempt`, for what begins with them.
+    spent: seconds of the total time that are over."""
 
-    __slots__ = ("_delivery", "_depart", "_departure", "_exchange")
+    __slots__ = ("_delivery", "_depart", "_departure", "_exchange", "_failure", "_first", "_spent")
 
-    def __init__(self, exchange: Exchange, delivery: Delivery, depart: Callable[[], Departure]) -> None:
+    def __init__(
+        self, exchange: Exchange, delivery: Delivery, depart: Callable[[], Departure], first: AnyTarget | None = None,
+        failure: TargetError | None = None, spent: float = 0.0,
+    ) -> None:  # fmt: skip
         self._exchange = exchange
         self._delivery = delivery
         self._depart = depart
+        self._first = first
+        self._failure = failure
+        self._spent = spent
         self._departure: Departure | None = None
 
     def _departing(self) -> Departure:
@@ -101,23 +109,24 @@ class TargetSource:
         departure = Departure(
             own.upstream, edit.target(own.target), edit.headers(own.headers), own.body, own.timeouts, own.host_header
         )
-        await _within(own.timeouts.total, attempt(exchange, departure, Fetch(exchange, departure, taker)))
+        fetch = Fetch(exchange, departure, taker)
+        await self._within(own, attempt(exchange, departure, fetch, self._first, self._failure))
 
     async def pass_on(self, observer: Observer) -> None:
         departure = self._departing()
         passage = Passage(self._exchange, departure, self._delivery, observer)
-        await _within(departure.timeouts.total, attempt(self._exchange, departure, passage))
+        await self._within(departure, attempt(self._exchange, departure, passage, self._first, self._failure))
 
-
-async def _within(total: float | None, work: Awaitable[None]) -> None:
-    if total is None:
-        await work
-        return
-    try:
-        async with asyncio.timeout(total):
+    async def _within(self, departure: Departure, work: Awaitable[None]) -> None:
+        total = departure.timeouts.total
+        if total is None:
             await work
-    except TimeoutError:
-        raise TotalTimeout(f"over {total:g} s") from None
+            return
+        try:
+            async with asyncio.timeout(total - self._spent):
+                await work
+        except TimeoutError:
+            raise TotalTimeout(f"over {total:g} s") from None
 
 
 # ---------------------------------------------------------------- for the cache

@@ -28,6 +28,10 @@ class Store(Protocol):
     def is_current(self) -> bool:
         """A purge reaches all processes that share the store, and theirs reach this one, now and not only later."""
 
+    @property
+    def shows_all(self) -> bool:
+        """`peek` gives all that there is, and writers are of the ready kind."""
+
     def peek(self, key: bytes) -> Sequence[Entry]:
         """The variants that can be had without waiting, the newest first, with their bodies (`chunks` is not None).
 
@@ -93,6 +97,13 @@ class Writer(Protocol):
 
     def abort(self) -> None:
         """The body was cut off, or is not wanted any more. Also allowed after `commit` has failed; not after it succeeded."""
+
+
+class ReadyWriter(Writer, Protocol):
+    """One that never has to wait."""
+
+    def commit_at_once(self) -> Entry | None:
+        """`commit`."""
 
 
 class Usage(Protocol):

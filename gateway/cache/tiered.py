@@ -28,6 +28,8 @@ _MEMORY_BITS: Final = 64  # of a mark, for that of the memory
 class TieredStore:
     """See `gateway.cache.store.Store`."""
 
+    shows_all: Final = False
+
     def __init__(
         self,
         memory: MemoryStore,

@@ -108,7 +108,7 @@ def test_many_clients_share_one_call(app: App, front: Served):
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(get, front.port, "/slow") for _ in range(20)]
         cache = front.app._cache
-        front.until(lambda: any(len(flight._readers) == 20 for flight in cache._flights.values()))
+        front.until(lambda: any(len(flight._readers) == 20 for flight in cache.fetches.flights.values()))
         front.loop.call_soon_threadsafe(app.go.set)  # type: ignore[union-attr]
         assert {future.result().body for future in asked} == {b"slow"}
     assert len(app.calls) == 1

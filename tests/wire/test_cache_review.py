@@ -35,7 +35,7 @@ def echoing(field: str, *fields: str) -> Step:
 def waiting(pair: Pair, count: int) -> None:
     """Until so many requests wait in one flight."""
     cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache._flights.values()))
+    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache.fetches.flights.values()))
 
 
 def held(data: bytes) -> Step:
@@ -106,7 +106,7 @@ def test_a_validation_beside_whose_answer_is_not_stored_ends():
         assert [get(pair.port, "/beside").body for _ in range(2)] == [b"old"] * 2
         pair.gateway.until(lambda: len(pair.origin.requests) == 2)
         cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-        pair.gateway.until(lambda: not cache._flights)
+        pair.gateway.until(lambda: not cache.fetches.flights)
 
 
 @pytest.mark.parametrize("field", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])

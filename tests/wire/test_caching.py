@@ -383,7 +383,7 @@ class Crowd:
 def waiting(pair: Pair, count: int) -> None:
     """Until so many requests wait in one flight."""
     cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache._flights.values()))
+    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache.fetches.flights.values()))
 
 
 def test_two_hundred_clients_of_a_cold_key_cost_one_request(pair: Pair):

@@ -1,0 +1,122 @@
+"""The fetches under way for a route's cache: what each one is for, and where others find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
+
+from gateway.cache.ask import Ask
+from gateway.cache.flight import Flight, Kind
+from gateway.cache.key import url_of_request
+from gateway.cache.receive import Receiver
+from gateway.cache.reuse import ERROR_STATUSES
+from gateway.cache.status import Forward, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.cache.entry import Entry
+    from gateway.cache.flight import Landing
+    from gateway.cache.rules import Rules
+    from gateway.cache.store import Store
+    from gateway.exchange import Exchange
+
+    Trail = tuple[bytes, tuple[bytes | None, ...]]
+
+REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
+MAX_REFUSED: Final = 8192  # such keys that are remembered
+
+
+class Fetched:
+    """A fetch under way. exchange: by which it is made. trail: what requests have in common that may share it; None where
+    none may. stop: called when nobody wants its answer any more."""
+
+    __slots__ = ("exchange", "fetches", "flight", "key", "receiver", "stop", "trail")
+
+    def __init__(self, fetches: Fetches, exchange: Exchange, key: bytes, trail: Trail | None, *, alone: bool) -> None:
+        self.fetches = fetches
+        self.exchange = exchange
+        self.key = key
+        self.trail = trail
+        self.stop: Callable[[], object] | None = None
+        self.flight = Flight(self._deserted, is_lone=alone)
+        self.receiver: Receiver
+
+    def _deserted(self) -> None:
+        if self.stop is not None:
+            self.stop()
+
+    def tell(self, exchange: Exchange) -> None:
+        """What is logged and counted of the fetch with the request that started it."""
+        own = self.exchange
+        exchange.upstream_name = own.upstream_name
+        exchange.target = own.target
+        exchange.attempts = own.attempts
+        exchange.reused = own.reused
+        exchange.first_byte_at = own.first_byte_at
+
+    def outcome(self, landing: Landing, reason: Forward) -> Outcome:
+        """Of the request that started it. reason: why it did."""
+        outcome = Outcome(reason)
+        refused = self.receiver.refused
+        if refused is not None:
+            outcome.detail = refused.value.encode()
+            if refused.lasts and landing.status not in ERROR_STATUSES:
+                self.fetches.refused[self.key] = True
+        outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
+        if outcome.stored and self.trail is None:
+            self.fetches.refused.pop(self.key, None)
+        return outcome
+
+    def settle(self) -> None:
+        """It is over, and was made for a store that shows all that it has: what has come whole is stored."""
+        self.receiver.settle_at_once()
+        self.over()
+
+    def over(self) -> None:
+        """Others do not find it any more."""
+        flights = self.fetches.flights
+        if self.trail is not None and flights.get(self.trail) is self.flight:
+            del flights[self.trail]
+
+
+class Fetches:
+    """flights: by trail. refused: keys whose answers could not be stored lately, so that nobody waits for them. now: Unix
+    seconds. shares: whether requests share fetches at all; across: also with other processes."""
+
+    __slots__ = ("_across", "_now", "_rules", "_shares", "_store", "flights", "refused")
+
+    def __init__(self, rules: Rules, store: Store, now: Callable[[], float], *, shares: bool, across: bool) -> None:
+        self._rules = rules
+        self._store = store
+        self._now = now
+        self._shares = shares
+        self._across = across
+        self.flights: dict[Trail, Flight] = {}
+        self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
+
+    def first(self, exchange: Exchange) -> Fetched | None:
+        """The fetch for a request that `ReadyAnswers` found nothing for, to be made by the caller; None where something has
+        to be awaited first, or where the request is not as plain as most are."""
+        key = exchange.missed
+        if not key or self._across or exchange.method != b"GET" or not self._store.shows_all:
+            return None
+        ask = Ask(b"GET", exchange.headers, heed=self._rules.heed_requests)
+        trail: Trail | None = (key, ()) if self._shares and key not in self.refused else None
+        if ask.concerns or (trail is not None and trail in self.flights):
+            return None
+        return self.begin(exchange, key, ask, None, trail)
+
+    def begin(
+        self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None, *, alone: bool = False
+    ) -> Fetched:
+        """exchange: by which it is made. old: see `Receiver`. alone: it goes on without readers."""
+        fetched = Fetched(self, exchange, key, trail, alone=alone)
+        flight = fetched.flight
+        fetched.receiver = Receiver(
+            flight, self._store, self._rules, key, url=url_of_request(exchange), ask=ask, old=old, now=self._now
+        )
+        if trail is not None:
+            self.flights[trail] = flight
+        return fetched

@@ -1,0 +1,153 @@
+"""The express lane for what a cache has nothing of: the target's answer, to the client and to the store at once.
+
+An answer that comes in one piece is served here. One that comes in several goes to its client by a task, at the client's
+pace; to the store, and to all others who wait for it, it goes from here as it comes in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.body import RequestBody
+from gateway.cache.status import Forward
+from gateway.departure import is_event_stream
+from gateway.errors import ClientGone, GatewayError, TargetError
+from gateway.exchange import ResponseHead
+from gateway.express_trip import Trip
+from gateway.gateway import as_error, page_for
+from gateway.outgoing import end_to_end_trailers, response_headers
+from gateway.rfc.message import CHUNKED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from gateway.cache.fetching import Fetched
+    from gateway.exchange import Exchange, Headers
+    from gateway.gateway import Gateway
+    from gateway.rfc.message import AnswerHead, RequestHead
+    from gateway.route import Route
+    from gateway.server.cycle import Cycle
+    from gateway.server.protocol import GatewayProtocol
+    from gateway.upstream.upstream import AnyTarget
+
+
+class FetchingTrip(Trip):
+    """A trip that is a fetch as well. It is over when the answer is, though its client may have left long before, or been
+    served by a task."""
+
+    __slots__ = ("_fetched", "_has_left", "_reader")
+
+    def __init__(
+        self, gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange, fetched: Fetched
+    ) -> None:
+        super().__init__(gateway, protocol, head, b"", exchange)
+        self._fetched = fetched
+        self._has_left = False
+        self._reader = fetched.flight.join(RequestBody.of(b"", exchange))
+        fetched.stop = self._stop
+
+    def set_out(self, route: Route) -> None:
+        try:
+            super().set_out(route)
+        except Exception as exc:
+            self._fail(exc if isinstance(exc, GatewayError) else GatewayError(f"internal error: {exc!r}"))
+            raise
+
+    def target(self, route: Route) -> bytes:
+        target = super().target(route)
+        return target if route.cache is None else route.cache.keys.target(target)
+
+    def rest(self, cycle: Cycle, first: AnyTarget | None, failure: TargetError | None) -> Awaitable[None]:
+        """What is left to do, for a task: the fetch itself, or only to deliver what it brings."""
+        return self._gateway.go_on(
+            self._exchange, cycle, self._share, first, failure, prepared=self._headers, reader=self._reader, fetched=self._fetched
+        )
+
+    # ------------------------------------------------------------ its answer
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        if self.was_declined(head):
+            return
+        self._land(head)
+        receiver = self._fetched.receiver
+        if body:
+            receiver.data(body)
+        receiver.end([])
+        self._fetched.settle()
+        if self._has_left:
+            self.over(None)
+        else:
+            self.pass_on(head, body)
+
+    def _land(self, head: AnswerHead) -> None:
+        """The cache sees the head, before any policy of ours amends it."""
+        exchange, fetched, link = self._exchange, self._fetched, self._link
+        assert link is not None
+        exchange.first_byte_at = self._gateway.deadlines.now()
+        response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
+        fetched.receiver.head(response, link, chunked=head.length == CHUNKED)
+        landing = fetched.flight.landing
+        assert landing is not None
+        exchange.cache = fetched.outcome(landing, Forward.URI_MISS)
+        if is_event_stream(response):
+            link.allow_silence(self.timeouts.stream_idle)
+
+    def head(self, head: AnswerHead) -> None:
+        if self.was_declined(head):
+            return
+        self._land(head)
+        if not self._has_left:
+            self.go_on(None)
+
+    def data(self, data: bytes) -> None:
+        self._fetched.receiver.data(data)
+
+    def end(self, trailers: Headers) -> None:
+        self._fetched.receiver.end(end_to_end_trailers(trailers))
+        self._fetched.settle()
+        self.over(None)
+
+    def writable(self) -> None:
+        """Readers have their own pace, and there is no body to send."""
+
+    # ------------------------------------------------------------ what goes wrong
+
+    def fault(self, exc: Exception) -> None:
+        error = as_error(self._exchange, exc)
+        self.over(error)
+        self._exchange.error = error
+        self.reply(page_for(self._exchange, error))
+
+    def failed(self, error: GatewayError) -> None:
+        self.over(error)
+        is_awaited = self._fetched.flight.landing is None and not self._has_left
+        if is_awaited and isinstance(error, TargetError):
+            self.go_on(self._target, error)
+            return
+        self._fail(error)
+        if is_awaited:
+            self._exchange.error = error
+            self.reply(page_for(self._exchange, error))
+
+    def _fail(self, error: GatewayError) -> None:
+        """All who wait for the answer learn it."""
+        self._fetched.receiver.failed(error, bridges=False)
+        self._fetched.settle()
+
+    def disconnect(self) -> None:
+        """The client has gone; the fetch goes on if others want its answer."""
+        if self._link is None or self._has_left:
+            return
+        self._has_left = True
+        error = self._exchange.error = ClientGone("before its answer was whole")
+        self._exchange.status = self._exchange.status or error.status
+        self._reader.leave()
+        self.pipeline.finish(self._exchange)
+
+    def _stop(self) -> None:
+        """Nobody wants the answer any more."""
+        if self._link is not None:
+            self._link.abandon(self)
+            error = ClientGone("before its answer was whole")
+            self.over(error)
+            self._fail(error)
