@@ -74,6 +74,7 @@ class FetchingTrip(Trip):
             receiver.data(body)
         receiver.end([])
         self._fetched.settle()
+        self._reader.leave()
         if self._has_left:
             self.over(None)
         else:

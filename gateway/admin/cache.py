@@ -85,7 +85,7 @@ async def _verdict(gateway: Gateway, caching: Caching, url: str) -> Json:
         return {**said, "verdict": "passes: the path can be read in two ways"}
     now = found.now()
     entries = await caching.store.find(key)
-    refused = "; its answers could not be stored lately" if key in found.fetches.refused else ""
+    refused = "; its answers could not be stored lately" if found.fetches.is_refused(key) else ""
     verdict = f"{len(entries)} stored" if entries else f"nothing is stored{refused}"
     return {**said, "verdict": verdict, "entries": [_entry(entry, now) for entry in entries]}
 

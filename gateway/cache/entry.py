@@ -116,7 +116,13 @@ class Entry:
     def with_body(self, chunks: Iterable[bytes]) -> Entry:
         """The same response with this body, which a writer has gathered. A new entry, without forms."""
         held = tuple(chunks)
-        return self.copy(chunks=held, length=sum(map(len, held)))
+        return Entry(
+            self.status, self.headers, born_at=self.born_at, stored_at=self.stored_at, fresh_until=self.fresh_until,
+            kept_until=self.kept_until, chunks=held, length=sum(map(len, held)), part=self.part, vary=self.vary, tags=self.tags,
+            etag=self.etag, last_modified=self.last_modified, stale_while_revalidate=self.stale_while_revalidate,
+            stale_if_error=self.stale_if_error, always_validate=self.always_validate, never_stale=self.never_stale,
+            for_authorized=self.for_authorized,
+        )  # fmt: skip
 
     def copy(self, **changes: object) -> Entry:
         """A new entry with some fields changed, without forms, memo and place."""

@@ -11,7 +11,7 @@ from gateway.cache.flight import Flight, Kind
 from gateway.cache.key import url_of_request
 from gateway.cache.receive import Receiver
 from gateway.cache.reuse import ERROR_STATUSES
-from gateway.cache.status import Forward, Outcome
+from gateway.cache.status import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,14 +56,14 @@ class Fetched:
         exchange.reused = own.reused
         exchange.first_byte_at = own.first_byte_at
 
-    def outcome(self, landing: Landing, reason: Forward) -> Outcome:
+    def outcome(self, landing: Landing, reason: bytes) -> Outcome:
         """Of the request that started it. reason: why it did."""
         outcome = Outcome(reason)
         refused = self.receiver.refused
         if refused is not None:
             outcome.detail = refused.value.encode()
             if refused.lasts and landing.status not in ERROR_STATUSES:
-                self.fetches.refused[self.key] = True
+                self.fetches.refuse(self.key)
         outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
         if outcome.stored and self.trail is None:
             self.fetches.refused.pop(self.key, None)
@@ -76,6 +76,7 @@ class Fetched:
 
     def over(self) -> None:
         """Others do not find it any more."""
+        self.stop = None
         flights = self.fetches.flights
         if self.trail is not None and flights.get(self.trail) is self.flight:
             del flights[self.trail]
@@ -85,7 +86,7 @@ class Fetches:
     """flights: by trail. refused: keys whose answers could not be stored lately, so that nobody waits for them. now: Unix
     seconds. shares: whether requests share fetches at all; across: also with other processes."""
 
-    __slots__ = ("_across", "_now", "_rules", "_shares", "_store", "flights", "refused")
+    __slots__ = ("_across", "_now", "_refused_until", "_rules", "_shares", "_store", "flights", "refused")
 
     def __init__(self, rules: Rules, store: Store, now: Callable[[], float], *, shares: bool, across: bool) -> None:
         self._rules = rules
@@ -94,6 +95,7 @@ class Fetches:
         self._shares = shares
         self._across = across
         self.flights: dict[Trail, Flight] = {}
+        self._refused_until = 0.0  # Unix seconds; after that none is
         self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
 
     def first(self, exchange: Exchange) -> Fetched | None:
@@ -103,10 +105,18 @@ class Fetches:
         if not key or self._across or exchange.method != b"GET" or not self._store.shows_all:
             return None
         ask = Ask(b"GET", exchange.headers, heed=self._rules.heed_requests)
-        trail: Trail | None = (key, ()) if self._shares and key not in self.refused else None
+        trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
         if ask.concerns or (trail is not None and trail in self.flights):
             return None
         return self.begin(exchange, key, ask, None, trail)
+
+    def refuse(self, key: bytes) -> None:
+        """Its answer could not be stored."""
+        self.refused[key] = True
+        self._refused_until = self._now() + REFUSED_FOR
+
+    def is_refused(self, key: bytes) -> bool:
+        return self._refused_until > self._now() and key in self.refused
 
     def begin(
         self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None, *, alone: bool = False

@@ -90,7 +90,7 @@ class Flight:
         self._valve: Valve | None = None
         self._paused = False
         self._readers: set[Reader] = set()
-        self._deserted = deserted
+        self._deserted: Callable[[], None] | None = deserted
 
     # ------------------------------------------------------------ who brings the answer
 
@@ -120,12 +120,14 @@ class Flight:
         self.ended = True
         self._paused = False  # the way to the target may serve another by now
         self._valve = None
+        self._deserted = None  # whoever made it may hold it
         self.trailers = trailers
         self._wake()
 
     def fail(self, error: GatewayError) -> None:
         if not self.ended and self.error is None:
             self.error = error
+            self._deserted = None
             self._wake()
 
     def _wake(self) -> None:
@@ -154,7 +156,7 @@ class Flight:
     def _look_around(self) -> None:
         """Is there anybody whom it is for?"""
         is_wanted = self._readers or (self.is_lone and not self._window)
-        if not is_wanted and not self.ended and self.error is None:
+        if not is_wanted and self._deserted is not None:
             self._deserted()
 
     def pieces(self, number: int) -> list[bytes]:

@@ -11,13 +11,12 @@ All variants under a key come and go together.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from cachetools import FIFOCache
 
 from gateway.cache.entry import MAX_VARIANTS
 from gateway.cache.purge import Purge, Scope, url_of, urls_meant
+from gateway.cache.store import each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -49,19 +48,31 @@ class Shelf:
         self.size = 2 * len(key) + sum(entry.size for entry in entries)  # the key, and its URL in the index
         self.uses = 0
         self.hits = 0
-        self.queue: _Queue | None = None
+        self.queue: Queue | None = None
 
 
-class _Queue(FIFOCache[bytes, Shelf]):
-    """Shelves by key in the order of their coming, bounded in bytes. left: called with what had to make room."""
+class Queue:
+    """Shelves by key in the order of their coming. limit, size: bytes."""
 
-    def __init__(self, limit: int, left: Callable[[bytes, Shelf], None]) -> None:
-        super().__init__(limit, getsizeof=lambda shelf: shelf.size)
-        self._left = left
+    __slots__ = ("limit", "shelves", "size")
 
-    def popitem(self) -> tuple[bytes, Shelf]:
-        key, shelf = super().popitem()
-        self._left(key, shelf)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.shelves: OrderedDict[bytes, Shelf] = OrderedDict()
+
+    def put(self, key: bytes, shelf: Shelf) -> None:
+        """Last; the key is not in it."""
+        shelf.queue = self
+        self.shelves[key] = shelf
+        self.size += shelf.size
+
+    def take(self, key: bytes) -> None:
+        self.size -= self.shelves.pop(key).size
+
+    def take_first(self) -> tuple[bytes, Shelf]:
+        key, shelf = self.shelves.popitem(last=False)
+        self.size -= shelf.size
         return key, shelf
 
 
@@ -75,9 +86,10 @@ class MemoryStore:
         self._limit = limit
         self._now = now
         self._shelves: dict[bytes, Shelf] = {}
-        self._small = _Queue(limit // _SMALL_SHARE, self._left_small)
-        self._large = _Queue(limit - limit // _SMALL_SHARE, self._left_large)
-        self._ghosts: FIFOCache[int, None] = FIFOCache(max(limit // _GHOST_BYTES, 64))
+        self._small = Queue(limit // _SMALL_SHARE)
+        self._large = Queue(limit - limit // _SMALL_SHARE)
+        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes of keys that have left, the oldest first
+        self._max_ghosts = max(limit // _GHOST_BYTES, 64)
         self._tagged: dict[bytes, set[bytes]] = {}
         self._of_url: dict[bytes, set[bytes]] = {}
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
@@ -101,11 +113,10 @@ class MemoryStore:
     @property
     def max_body(self) -> int:
         """Bytes; what is longer finds no room, whatever else goes."""
-        return int(self._large.maxsize)
+        return self._large.limit
 
-    async def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
-        for chunk in entry.chunks or ():
-            yield chunk
+    def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
+        return each(entry.chunks or ())
 
     def shelves(self) -> Iterable[tuple[bytes, Shelf]]:
         """All keys with what lies under them, for people who look into the cache."""
@@ -113,7 +124,7 @@ class MemoryStore:
 
     def usage(self) -> Usage:
         entries = sum(len(shelf.entries) for shelf in self._shelves.values())
-        return Usage(entries, int(self._small.currsize + self._large.currsize), self._limit, self._purged)
+        return Usage(entries, self._small.size + self._large.size, self._limit, self._purged)
 
     # ------------------------------------------------------------ writing
 
@@ -142,7 +153,7 @@ class MemoryStore:
 
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
         shelf = self._shelves.get(key)
-        if shelf is not None and entry in shelf.entries and shelf.size + len(body) <= self._small.maxsize:
+        if shelf is not None and entry in shelf.entries and shelf.size + len(body) <= self._small.limit:
             entry.forms[coding] = body
             self._lay(key, shelf.entries)
 
@@ -199,39 +210,43 @@ class MemoryStore:
         if old is not None:
             assert old.queue is not None
             queue = old.queue
-            del queue[key]
+            queue.take(key)
             self._forget(key, old)
         if not entries:
             return False
         shelf = Shelf(key, entries)
         if old is not None:
             shelf.uses, shelf.hits = old.uses, old.hits
-        if shelf.size > queue.maxsize:
+        if shelf.size > queue.limit:
             queue = self._large
-        if shelf.size > queue.maxsize:
+        if shelf.size > queue.limit:
             return False
+        self._shelves[key] = shelf
         self._enter(queue, key, shelf)
         self._index(key, shelf)
         return True
 
-    def _enter(self, queue: _Queue, key: bytes, shelf: Shelf) -> None:
-        shelf.queue = queue
-        self._shelves[key] = shelf
-        queue[key] = shelf
+    def _enter(self, queue: Queue, key: bytes, shelf: Shelf) -> None:
+        while queue.size + shelf.size > queue.limit:
+            self._leave(queue)
+        queue.put(key, shelf)
 
-    def _left_small(self, key: bytes, shelf: Shelf) -> None:
-        if shelf.uses or self._large.currsize + shelf.size <= self._large.maxsize:
+    def _leave(self, queue: Queue) -> None:
+        """Its first one goes, or comes into the large queue once more if it was asked for."""
+        key, shelf = queue.take_first()
+        if queue is self._large:
+            if shelf.uses:
+                shelf.uses -= 1
+                queue.put(key, shelf)
+            else:
+                self._forget(key, shelf)
+        elif shelf.uses or self._large.size + shelf.size <= self._large.limit:
             shelf.uses = 0
             self._enter(self._large, key, shelf)
         else:
             self._ghosts[hash(key)] = None
-            self._forget(key, shelf)
-
-    def _left_large(self, key: bytes, shelf: Shelf) -> None:
-        if shelf.uses:
-            shelf.uses -= 1
-            self._enter(self._large, key, shelf)
-        else:
+            if len(self._ghosts) > self._max_ghosts:
+                self._ghosts.popitem(last=False)
             self._forget(key, shelf)
 
     def _index(self, key: bytes, shelf: Shelf) -> None:

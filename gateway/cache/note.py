@@ -30,8 +30,9 @@ class CacheNote:
         if outcome is None or outcome.hit:
             return
         head.headers[:] = [pair for pair in head.headers if pair[0] != OUR_TARGET]
-        if (b"cache-status", outcome.value()) not in head.headers:
-            head.headers.append((b"cache-status", outcome.value()))
+        status = b"cache-status", outcome.value()
+        if status not in head.headers:
+            head.headers.append(status)
 
     def finish(self, exchange: Exchange) -> None:
         outcome, route = exchange.cache, exchange.route

@@ -8,10 +8,10 @@ from urllib.parse import urljoin
 
 from gateway.cache.ask import Ask
 from gateway.cache.key import url_of_request
-from gateway.cache.purge import Purge, Scope, url_of
+from gateway.cache.purge import Purge, Scope, origin_of, url_of
 from gateway.cache.reuse import select
 from gateway.cache.status import Forward, Outcome
-from gateway.cache.storable import Answered, Refusal, origin_of, storable
+from gateway.cache.storable import Answered, Refusal, storable
 from gateway.cache.tags import INVALIDATION, groups_of
 from gateway.cache.update import head_agrees, updated
 
@@ -29,13 +29,13 @@ class Observation:
 
     __slots__ = ("_asked_at", "_cache", "_gathering", "_learns", "_mark", "_reason", "_visit")
 
-    def __init__(self, cache: RouteCache, visit: Visit, reason: Forward) -> None:
+    def __init__(self, cache: RouteCache, visit: Visit, reason: bytes) -> None:
         self._cache = cache
         self._visit = visit
         self._reason = reason
         self._asked_at = cache.now()
         self._mark = cache.store.mark()
-        self._learns = reason is not Forward.BYPASS and cache.is_telling(visit)
+        self._learns = reason != Forward.BYPASS and cache.is_telling(visit)
         self._gathering: Gathering | None = None
 
     def seen(self, head: ResponseHead) -> Gathering | None:

@@ -51,6 +51,12 @@ def url_of(key: bytes) -> bytes:
     return key.partition(b" ")[0]
 
 
+def origin_of(url: bytes) -> bytes:
+    """Scheme and authority of a whole URL."""
+    scheme, _, rest = url.partition(b"://")
+    return scheme + b"://" + rest.partition(b"/")[0]
+
+
 def path_of(url: bytes) -> bytes:
     """Path and query of a URL; what has no host is one already."""
     if url[:1] == b"/":

@@ -135,7 +135,7 @@ class RouteCache:
         if b"only-if-cached" in ask.directives:
             visit.exchange.cache = Outcome(_reason(entries, entry, verdict))
             await visit.delivery.reply(Reply(504, [(b"content-type", b"text/plain")], NOT_STORED))
-        elif ask.method == b"HEAD" or (entry is None and key in self.fetches.refused):
+        elif ask.method == b"HEAD" or (entry is None and self.fetches.is_refused(key)):
             await self._pass(visit, _reason(entries, entry, verdict))
         else:
             await self._fetch(visit, entries, entry, verdict)
@@ -148,7 +148,7 @@ class RouteCache:
             return None, None
         return entry, reuse(entry, ask, now)
 
-    async def _pass(self, visit: Visit, reason: Forward) -> None:
+    async def _pass(self, visit: Visit, reason: bytes) -> None:
         await visit.source.pass_on(Observation(self, visit, reason))
 
     # ------------------------------------------------------------ fetching
@@ -176,7 +176,7 @@ class RouteCache:
         names = entries[0].vary if entries else ()
         return visit.key, tuple(normalised(name, ask.headers) for name, _ in names)
 
-    async def _follow(self, visit: Visit, flight: Flight, reason: Forward) -> bool:
+    async def _follow(self, visit: Visit, flight: Flight, reason: bytes) -> bool:
         """Share somebody else's fetch. False where its answer does not suit, will not come or is late."""
         reader = flight.join(visit.body)
         watch = visit.delivery.watch
@@ -210,7 +210,7 @@ class RouteCache:
             return may_bridge(entry, ask, self.now())
         return reuse(entry, ask, self.now()) is Verdict.USE
 
-    async def _lead(self, visit: Visit, old: Entry | None, reason: Forward, trail: Trail | None) -> None:
+    async def _lead(self, visit: Visit, old: Entry | None, reason: bytes, trail: Trail | None) -> None:
         fetched = self._start(visit, old, trail)
         await self._receive(visit, fetched, fetched.flight.join(visit.body), old, reason)
 
@@ -226,7 +226,7 @@ class RouteCache:
         await self._receive(visit, fetched, reader, None, Forward.URI_MISS)
 
     async def _receive(
-        self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: Forward
+        self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: bytes
     ) -> None:
         """What a fetch brings, for the request that it is made for."""
         fetched.receiver.on_interim = visit.delivery.interim
@@ -416,7 +416,7 @@ def _shadow(exchange: Exchange) -> Exchange:
     return own
 
 
-def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> Forward:
+def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> bytes:
     if entry is None:
         return Forward.VARY_MISS if entries else Forward.URI_MISS
     if verdict in {Verdict.ASKED_TO_VALIDATE, Verdict.PASS}:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.cache.observed import Observed
 from gateway.departure import Departure, is_event_stream, outgoing
-from gateway.errors import GatewayError, TotalTimeout
+from gateway.errors import AnswerDeclined, GatewayError, TotalTimeout
 from gateway.exchange import ResponseHead
 from gateway.forward import Trip, attempt
 from gateway.outgoing import end_to_end_trailers, response_headers
+from gateway.repeat import decline
 from gateway.rfc.message import CHUNKED
 from gateway.upstream.answer import Answer
 
@@ -174,6 +175,8 @@ class Fetch:
 
     def head(self, head: AnswerHead) -> None:
         assert self._link is not None
+        if self._was_declined(head):
+            return
         self._exchange.first_byte_at = asyncio.get_running_loop().time()
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         if is_event_stream(response):
@@ -181,6 +184,20 @@ class Fetch:
         self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED)
         if not self._wants:
             self._settle(None)
+
+    def _was_declined(self, head: AnswerHead) -> bool:
+        """Another target is to answer instead."""
+        exchange, departure = self._exchange, self._departure
+        exchange.status = head.status
+        if head.status not in departure.upstream.declined:
+            return False
+        try:
+            decline(head.status, exchange, departure)
+        except AnswerDeclined as declined:
+            self._wants = False
+            self._settle(declined)
+            return True
+        return False
 
     def whole(self, head: AnswerHead, body: bytes) -> None:
         self.head(head)

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Final
 
 NAME: Final = b"gateway"
 
 
-class Forward(Enum):
+class Forward:
     """Why a request went to the target (RFC 9211 section 2.2)."""
 
-    BYPASS = b"bypass"  # the cache was not to deal with it
-    METHOD = b"method"  # the method's semantics need it
-    URI_MISS = b"uri-miss"  # nothing is stored for the URL
-    VARY_MISS = b"vary-miss"  # something is, for other request fields
-    MISS = b"miss"  # what is stored could not be used
-    REQUEST = b"request"  # it could have been used, but the request asked for more
-    STALE = b"stale"
-    PARTIAL = b"partial"  # not all that was asked for is stored
+    BYPASS: Final = b"bypass"  # the cache was not to deal with it
+    METHOD: Final = b"method"  # the method's semantics need it
+    URI_MISS: Final = b"uri-miss"  # nothing is stored for the URL
+    VARY_MISS: Final = b"vary-miss"  # something is, for other request fields
+    MISS: Final = b"miss"  # what is stored could not be used
+    REQUEST: Final = b"request"  # it could have been used, but the request asked for more
+    STALE: Final = b"stale"
+    PARTIAL: Final = b"partial"  # not all that was asked for is stored
 
 
 class Outcome:
-    """hit: answered without the target. fwd: why not. fwd_status: the target's, where the client got another one.
+    """hit: answered without the target. fwd: why not, as in `Forward`. fwd_status: the target's, where the client got another one.
     ttl: seconds of freshness left, negative where stale. collapsed: it shared somebody else's fetch."""
 
     __slots__ = ("collapsed", "detail", "fwd", "fwd_status", "hit", "stored", "ttl")
 
-    def __init__(self, fwd: Forward | None = None, *, ttl: int | None = None, detail: bytes = b"") -> None:
+    def __init__(self, fwd: bytes | None = None, *, ttl: int | None = None, detail: bytes = b"") -> None:
         self.hit = fwd is None
         self.fwd = fwd
         self.fwd_status = 0
@@ -47,13 +46,13 @@ class Outcome:
             return "revalidated"
         if self.ttl is not None:
             return "stale"
-        return "bypass" if self.fwd in {Forward.BYPASS, Forward.METHOD} else "miss"
+        return "bypass" if self.fwd in PASSED else "miss"
 
     def value(self) -> bytes:
         """Our member of the field."""
         if self.fwd is None:
             return NAME + b"; hit" if self.ttl is None else b"%b; hit; ttl=%d" % (NAME, self.ttl)
-        parts = [NAME, b"fwd=" + self.fwd.value]
+        parts = [NAME, b"fwd=" + self.fwd]
         if self.fwd_status:
             parts.append(b"fwd-status=%d" % self.fwd_status)
         if self.ttl is not None:
@@ -68,4 +67,5 @@ class Outcome:
 
 
 NOT_MODIFIED: Final = 304
+PASSED: Final = frozenset({Forward.BYPASS, Forward.METHOD})
 WORDS: Final = ("hit", "stale", "revalidated", "miss", "bypass", "collapsed")

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.entry import MAX_VARY, Entry, Part
+from gateway.cache.purge import origin_of
 from gateway.cache.rules import OUR_TARGET, TARGETS, Rules
 from gateway.cache.tags import tags_of
 from gateway.rfc.cache_control import Directives, parse_directives, targeted_directives
@@ -31,6 +32,8 @@ _UNDERSTOOD: Final = frozenset(
 )  # fmt: skip
 _NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
 _NOT_STORED_OF_PARTS: Final = _NOT_STORED | {b"content-length", b"content-range"}
+_CONTROLS: Final = frozenset({*TARGETS, b"cache-control"})
+_CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
 _PLAIN: Final = frozenset({b"", b"identity"})
 
 
@@ -82,11 +85,12 @@ class Control(NamedTuple):
 
 def control_of(headers: Headers) -> Control:
     """Of the first targeted field that is valid, or else of Cache-Control (RFC 9213 section 2.2)."""
+    controls = [pair for pair in headers if pair[0] in _CONTROLS]
     for target in TARGETS:
-        values = [value for name, value in headers if name == target]
+        values = [value for name, value in controls if name == target]
         if values and (directives := targeted_directives(values)) is not None:
             return Control(directives, targeted=True)
-    return Control(parse_directives([value for name, value in headers if name == b"cache-control"]), targeted=False)
+    return Control(parse_directives([value for name, value in controls if name == b"cache-control"]), targeted=False)
 
 
 def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
@@ -101,7 +105,7 @@ def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
     vary = vary_of(ask, answered.headers)
     if vary is None:
         return Refusal.VARY
-    tags = tags_of(answered.headers, rules.tags_header, origin_of(answered.url))
+    tags = tags_of(answered.headers, rules.tags_header, answered.url)
     if tags is None:
         return Refusal.TAGS
     lifetime = _lifetime(ask, answered, control, rules, part)
@@ -157,10 +161,13 @@ def vary_of(ask: Ask, headers: Headers) -> Vary | None:
     A response in a content coding was chosen by Accept-Encoding, whether it says so or not. The fields that name the client
     are written by us for the target, and the request's own say nothing.
     """
-    names = vary_names(value for name, value in headers if name == b"vary")
+    chosen_by = [pair for pair in headers if pair[0] in _CHOSEN_BY]
+    if not chosen_by:
+        return ()
+    names = vary_names([value for name, value in chosen_by if name == b"vary"])
     if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names):
         return None
-    coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in headers)
+    coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in chosen_by)
     if coded and b"accept-encoding" not in names:
         names = tuple(sorted((*names, b"accept-encoding")))
     return tuple((name, normalised(name, ask.headers)) for name in names)
@@ -198,12 +205,6 @@ def _is_about(answered: Answered) -> bool:
         return False
     location, url = locations[0], answered.url
     return location == (url[len(origin_of(url)) :] if location[:1] == b"/" and location[:2] != b"//" else url)
-
-
-def origin_of(url: bytes) -> bytes:
-    """Scheme and authority of a whole URL."""
-    scheme, _, rest = url.partition(b"://")
-    return scheme + b"://" + rest.partition(b"/")[0]
 
 
 class _Found(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from gateway.cache.entry import Entry
     from gateway.cache.purge import Purge
@@ -137,3 +137,9 @@ class Lease(Protocol):
     async def release(self) -> None:
         """The fetch is over: stored, failed or found not to be storable. All who wait for it go on at once. Never raises;
         calling it twice does no harm."""
+
+
+async def each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """What is there already, for those who would wait."""
+    for piece in pieces:
+        yield piece

@@ -24,6 +24,9 @@ _FORMS: Final = tuple(
         rb"%b %b (?P<day>[0-9]{2}| [0-9]) %b (?P<year>[0-9]{4})" % (_DAY, _MONTH, _TIME),
     )
 )
+_PREFERRED: Final = 29  # bytes of the preferred form, and of no other with a two-digit year
+_MEMO_ENTRIES: Final = 256  # dates that are remembered; a full memo is cleared
+_memo: dict[bytes, float] = {}
 _DAY_SECONDS: Final = 86400
 _CENTURY: Final = 100
 _FUTURE: Final = 50  # years; a two-digit year further ahead is of the century before
@@ -31,6 +34,17 @@ _FUTURE: Final = 50  # years; a two-digit year further ahead is of the century b
 
 def parse_date(value: bytes, now: float) -> float | None:
     """Unix seconds, or None where it is no date. now: decides the century of two-digit years."""
+    known = _memo.get(value)
+    if known is None:
+        known = _parse(value, now)
+        if known is not None and len(value) == _PREFERRED:  # these mean the same at any time
+            if len(_memo) >= _MEMO_ENTRIES:
+                _memo.clear()
+            _memo[value] = known
+    return known
+
+
+def _parse(value: bytes, now: float) -> float | None:
     for form in _FORMS:
         matched = form(value)
         if matched is not None:

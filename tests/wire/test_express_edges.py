@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.cache.fetching import Fetched
+from gateway.cache.flight import Flight
 from gateway.compress import BodyTransform
 from gateway.exchange import Exchange, Headers, Reply, ResponseHead
-from gateway.express import Trip
+from gateway.express_trip import Trip
 from gateway.pipeline import Pipeline
 from gateway.server.protocol import WRITE_HIGH_WATER
 from support.client import connected, get
@@ -241,6 +243,28 @@ def test_nothing_of_a_request_is_kept_until_its_total_time_is_over():
             return sum(isinstance(thing, Trip) for thing in gc.get_objects())
 
         assert pair.gateway.run(kept()) < 2
+
+
+def test_what_a_cache_fetches_leaves_no_cycles_to_be_collected():
+    with in_front("express", cache=True) as pair, connected(pair.port) as client:
+        pair.play(respond(200, b"ok", "Cache-Control: max-age=60"))
+
+        async def kept(*, before: bool) -> int:
+            if before:
+                gc.collect()
+                gc.disable()
+                return 0
+            gc.enable()
+            return sum(isinstance(thing, (Trip, Flight, Fetched)) for thing in gc.get_objects())
+
+        client.get("/first")
+        pair.gateway.run(kept(before=True))
+        try:
+            for number in range(20):
+                assert client.get(f"/{number}").status == 200
+        finally:
+            left = pair.gateway.run(kept(before=False))
+        assert left <= 3, "but for the last ones, which the idle connection holds"
 
 
 # ---------------------------------------------------------------- targets that answer early

@@ -262,9 +262,9 @@ def test_queues_shelves_and_indices_always_tell_the_same(operations: list[tuple[
         elif operation == "form":
             for entry in held.peek(wanted)[:1]:
                 held.add_form(wanted, entry, b"br", bytes(size))
-        queued = {*held._small, *held._large}
+        queued = {*held._small.shelves, *held._large.shelves}
         assert queued == set(held._shelves)
-        assert len(held._small) + len(held._large) == len(queued)
+        assert len(held._small.shelves) + len(held._large.shelves) == len(queued)
         assert {*held._of_url} == {found.partition(b" ")[0] for found in queued}
         tagged = {(tag, found) for found, shelf in held._shelves.items() for entry in shelf.entries for tag in entry.tags}
         assert tagged == {(tag, found) for tag, keys in held._tagged.items() for found in keys}

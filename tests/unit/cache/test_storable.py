@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.entry import MAX_TAG, MAX_TAGS, MAX_VARY, Entry, Part
+from gateway.cache.purge import origin_of
 from gateway.cache.rules import Rules
-from gateway.cache.storable import KEPT_FOR_VALIDATION, MAX_REQUEST, Refusal, control_of, origin_of, storable
+from gateway.cache.storable import KEPT_FOR_VALIDATION, MAX_REQUEST, Refusal, control_of, storable
 from support.caching import NOW, answer, asking, date, fields, refused, stored
 
 FRESH = "Cache-Control: max-age=60"

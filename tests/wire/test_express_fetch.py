@@ -1,0 +1,233 @@
+"""What a cache has nothing of, by the express lane and by the other roads: the same for the client, the store and the target.
+
+An idle connection to the target is there before, since only then the lane serves such a request itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.cache.flight import TAKE, WINDOW
+from gateway.exchange import Exchange, Headers, ResponseHead
+from gateway.pipeline import Pipeline
+from support.client import connected, get
+from support.origin import Visit, hang, origin, raw, reset, respond
+from support.serving import Entrance, Pair, forwarding, gateway, in_front, on_both
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FRESH = "Cache-Control: max-age=60"
+PIECES = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 6\r\n\r\n"
+
+
+@contextmanager
+def primed(entrance: Entrance, **options: Any) -> Iterator[Pair]:
+    with in_front(entrance, cache=True, **options) as pair:
+        assert get(pair.port, "/first").status == 200
+        pair.origin.requests.clear()
+        yield pair
+        pair.gateway.until(lambda: pair.gateway.target().in_flight == 0)
+        assert not fetches(pair).flights
+
+
+def fetches(pair: Pair) -> Any:
+    return pair.gateway.app._gateway.snapshot.caching.routes["all"].fetches
+
+
+def status_of(pair: Pair, path: str, *fields: str) -> bytes | None:
+    return get(pair.port, path, *fields).get("cache-status")
+
+
+@on_both
+def test_a_connection_that_has_died_meanwhile_costs_nothing_but_another_one(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(reset(), respond(200, b"again", FRESH))
+        answer = get(pair.port, "/x")
+        assert (answer.body, answer.get("cache-status")) == (b"again", b"gateway; fwd=uri-miss; stored")
+        assert get(pair.port, "/x").body == b"again"
+        assert len(pair.origin.requests) == 2
+
+
+@on_both
+def test_an_answer_that_is_none_is_a_502_and_not_stored(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(raw(b"no HTTP\r\n\r\n", close=True), respond(200, b"fine", FRESH))
+        assert get(pair.port, "/x").status == 502
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@on_both
+def test_a_target_that_says_nothing_is_a_504_and_the_next_request_is_served(entrance: Entrance):
+    with primed(entrance, timeouts={"total": "300ms"}) as pair:
+        pair.play(hang(), respond(200, b"fine", FRESH))
+        assert get(pair.port, "/x").status == 504
+        pair.origin.wait("hanging gone")
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@on_both
+def test_a_client_that_leaves_takes_its_request_with_it(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(hang("left"), respond(200, b"fine", FRESH))
+        with connected(pair.port) as client:
+            client.request("/x")
+            pair.origin.wait("left")
+        pair.origin.wait("left gone")
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@on_both
+def test_a_client_that_leaves_inside_an_answer_takes_it_with_it(entrance: Entrance):
+    async def begins(visit: Visit) -> None:
+        await visit.send(PIECES + b"abc")
+        await visit.closed()
+        visit.server.event("closed").set()
+
+    with primed(entrance) as pair:
+        pair.play(begins, respond(200, b"fine", FRESH))
+        with connected(pair.port) as client:
+            client.request("/x")
+            client.read_head()
+        pair.origin.wait("closed")
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@on_both
+def test_a_fetch_goes_on_for_those_who_joined_it(entrance: Entrance, whole: bool):
+    async def answers(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.server.waited("answer")
+        await visit.send(PIECES + (b"abcdef" if whole else b"abc"))
+        await visit.server.waited("rest")
+        await visit.send(b"" if whole else b"def")
+
+    def readers(count: int) -> bool:
+        return any(len(flight._readers) == count for flight in fetches(pair).flights.values())
+
+    with primed(entrance) as pair:
+        pair.play(answers, respond(500))
+        with connected(pair.port) as follower:
+            with connected(pair.port) as leader:
+                leader.request("/x")
+                pair.origin.wait("asked")
+                follower.request("/x")
+                pair.gateway.until(lambda: readers(2))
+            pair.gateway.until(lambda: readers(1))
+            pair.origin.event("answer").set()
+            pair.origin.event("rest").set()
+            answer = follower.read()
+            assert (answer.body, answer.get("cache-status")) == (b"abcdef", b"gateway; fwd=uri-miss; collapsed")
+        assert (status_of(pair, "/x") or b"").startswith(b"gateway; hit")
+        assert len(pair.origin.requests) == 1
+
+
+@on_both
+def test_an_answer_in_pieces_goes_on_as_it_comes_and_is_stored(entrance: Entrance):
+    async def answers(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await visit.server.waited("rest")
+        await visit.send(b"3\r\ndef\r\n0\r\n\r\n")
+
+    with primed(entrance) as pair:
+        pair.play(answers, respond(500))
+        with connected(pair.port) as client:
+            client.request("/x")
+            head = client.read_head()
+            assert (head.status, head.get("cache-status")) == (200, b"gateway; fwd=uri-miss; stored")
+            assert client.read_chunk() == b"abc"
+            pair.origin.event("rest").set()
+            assert (client.read_chunk(), client.read_chunk()) == (b"def", b"")
+        assert get(pair.port, "/x").body == b"abcdef"
+
+
+@on_both
+def test_an_answer_in_pieces_that_breaks_off_is_seen_to_and_not_stored(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(raw(PIECES + b"abc", close=True), respond(200, b"fine", FRESH))
+        assert not get(pair.port, "/x").complete
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@on_both
+def test_a_slow_client_holds_up_a_long_answer_that_is_not_stored(entrance: Entrance):
+    body = bytes(range(256)) * (64 << 10)
+
+    async def answers(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.send(b"HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    with primed(entrance) as pair:
+        pair.play(answers)
+        with connected(pair.port) as client:
+            client.request("/x")
+            pair.origin.wait("asked")
+            pair.gateway.until(lambda: any(flight._paused for flight in fetches(pair).flights.values()))
+            assert all(flight._held <= WINDOW + TAKE for flight in fetches(pair).flights.values())
+            assert client.read().body == body
+
+
+@on_both
+def test_a_key_whose_answer_can_not_be_stored_is_fetched_by_each_alone_until_it_can(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(respond(200, b"one", "Cache-Control: no-store"), respond(200, b"two", FRESH), respond(200, b"three", FRESH))
+        assert get(pair.port, "/x").body == b"one"
+        key = next(key for key in fetches(pair).refused if b"/x" in key)
+        assert fetches(pair).is_refused(key)
+        assert get(pair.port, "/x").body == b"two"
+        assert not fetches(pair).is_refused(key)
+
+
+@pytest.mark.parametrize("hook", ["admit", "prepare", "amend"])
+@on_both
+def test_a_policy_that_fails_over_a_fetch_is_a_500_and_the_next_request_is_served(entrance: Entrance, hook: str):
+    class Fails:
+        def admit(self, exchange: Exchange) -> None:
+            """Nothing."""
+
+        def prepare(self, exchange: Exchange, headers: Headers) -> None:
+            """Nothing."""
+
+        def amend(self, exchange: Exchange, head: ResponseHead) -> None:
+            """Nothing."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    with primed(entrance) as pair:
+        route = pair.gateway.app._gateway.snapshot.router.routes[-1]
+        before = route.pipeline
+        policy = Fails()
+        setattr(policy, hook, fail)
+        route.pipeline = Pipeline([policy])
+        answer = get(pair.port, "/x")
+        assert answer.status == 500
+        assert b"secret" not in answer.body
+        route.pipeline = before
+        assert get(pair.port, "/x").body == b"ok"
+
+
+@on_both
+def test_another_target_answers_in_place_of_one_that_is_overloaded(entrance: Entrance):
+    with origin(respond(200, b"ok"), respond(503)) as one, origin(respond(200, b"other", FRESH)) as other:
+        with gateway(forwarding(one.url, other.url, cache=True, balance="first"), entrance) as front:
+            get(front.port, "/first")
+            answer = get(front.port, "/x")
+            assert (answer.status, answer.body, answer.get("cache-status")) == (200, b"other", b"gateway; fwd=uri-miss; stored")
+            assert get(front.port, "/x").body == b"other"
+            assert (len(one.requests), len(other.requests)) == (2, 1)
+
+
+@pytest.mark.parametrize("line", ["Cookie: session=1", "X-Own: 1"])
+@on_both
+def test_what_goes_past_the_cache_does_so_by_all_roads(entrance: Entrance, line: str):
+    with in_front(entrance, cache={"bypass": ["cookie:session", "header:X-Own"]}) as pair:
+        pair.play(respond(200, b"one", FRESH), respond(200, b"two", FRESH), respond(200, b"three", FRESH))
+        assert [get(pair.port, "/x", line).body for _ in range(2)] == [b"one", b"two"]
+        assert status_of(pair, "/x", line) == b"gateway; fwd=bypass"
+
+
