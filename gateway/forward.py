@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.departure import Departure, is_event_stream, outgoing
+from gateway.errand import set_out
 from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError
 from gateway.exchange import ResponseHead
 from gateway.hedge import hedge_delay, hedged, second_attempt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
+    from gateway.errand import Errand
     from gateway.exchange import Exchange, Headers
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.connection import Connection
@@ -47,8 +49,43 @@ def forward(
 
     first: picked already; failure: how an attempt on it ended, and what was sent to the client is nothing.
     """
-    trip = Trip(exchange, departure, delivery)
-    return attempt(exchange, departure, trip, first, failure)
+    if first is None and failure is None:
+        errand = set_out(exchange, departure, delivery)
+        if errand is not None:
+            return accomplish(errand, exchange, departure, delivery)
+        first = exchange.target
+    return attempt(exchange, departure, Trip(exchange, departure, delivery), first, failure)
+
+
+async def accomplish(errand: Errand, exchange: Exchange, departure: Departure, delivery: Delivery) -> None:
+    """The rest of what has set out: in one coroutine, as most exchanges are of this kind."""
+    try:
+        while errand.final is None:
+            await errand.news()
+        response = errand.response()
+        transform = response.transform
+        await delivery.start(response, trailers=errand.sends_trailers)
+        more = True
+        while more:
+            data = errand.take() if errand.has_chunk else await errand.next_chunk()
+            more = errand.has_more
+            if transform is not None:
+                data = transform.feed(data) if more else transform.feed(data) + transform.finish()
+            await delivery.chunk(data, more=more)
+        if errand.sends_trailers:
+            await delivery.end(end_to_end_trailers(errand.trailers))
+    except TargetError as exc:
+        errand.over(exc)
+        if delivery.started:
+            raise
+        failure = exc
+    except BaseException as exc:
+        errand.over(exc)
+        raise
+    else:
+        errand.over(None)
+        return
+    await attempt(exchange, departure, Trip(exchange, departure, delivery), exchange.target, failure)
 
 
 class Traveller(Protocol):

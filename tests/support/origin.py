@@ -165,7 +165,8 @@ def origin(
         ready.set()
         await asyncio.to_thread(stopped.wait)
         running.close()
-        await asyncio.sleep(0)  # a connection that has just been accepted has no transport yet to close it
+        for _ in range(10):  # turns until a connection that has just been accepted has a task that closes it
+            await asyncio.sleep(0)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 

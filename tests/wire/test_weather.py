@@ -40,7 +40,7 @@ def at_once(work: Callable[[int], None]) -> None:
 
 @on_both
 def test_many_clients_at_once_get_their_own_bodies_back(entrance: Entrance) -> None:
-    with in_front(entrance, echo(), max_connections=3) as pair:
+    with in_front(entrance, echo(), max_connections=3, timeouts={"pool": "1m"}) as pair:
 
         def work(number: int) -> None:
             chance = random.Random(number)
@@ -105,7 +105,7 @@ def check(mood: str, target: str, answer: Answer) -> None:
 
 @on_both
 def test_origins_in_any_mood_harm_nobody_else(entrance: Entrance) -> None:
-    with in_front(entrance, moody, max_connections=4) as pair:
+    with in_front(entrance, moody, max_connections=4, timeouts={"pool": "1m"}) as pair:
 
         def work(number: int) -> None:
             chance = random.Random(number)
