@@ -136,7 +136,7 @@ class MemoryStore:
 
     def put(self, key: bytes, entry: Entry, mark: int) -> bool:
         """A whole entry, in the place of a variant with the same `vary`."""
-        if self._was_purged(key, entry, mark):
+        if self.was_purged(key, entry, mark):
             return False
         shelf = self._shelves.get(key)
         others = () if shelf is None else tuple(other for other in shelf.entries if other.vary != entry.vary)
@@ -144,7 +144,7 @@ class MemoryStore:
 
     async def renew(self, key: bytes, old: Entry, new: Entry, mark: int) -> bool:
         shelf = self._shelves.get(key)
-        if shelf is None or old not in shelf.entries or self._was_purged(key, new, mark):
+        if shelf is None or old not in shelf.entries or self.was_purged(key, new, mark):
             return False
         if new.length == old.length:
             new.forms.update(old.forms)
@@ -191,8 +191,8 @@ class MemoryStore:
             return [key for url in urls for key in self._of_url.get(url, ())]
         return list(self._shelves)
 
-    def _was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
-        """A purge after `mark` takes it, or too many came to be sure."""
+    def was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
+        """Or too many purges came to be sure."""
         since = self._purge_count - mark
         if not since:
             return False

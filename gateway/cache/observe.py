@@ -58,10 +58,11 @@ class Observation:
         method = self._visit.ask.method
         if method not in SAFE:
             if 200 <= head.status < 400:
-                was_purged = self._mark != self._cache.store.mark()
+                gathering, store = self._gathering, self._cache.store
+                was_purged = gathering is not None and store.was_purged(self._visit.key, gathering.made, self._mark)
                 await self._invalidate(head.headers)
-                if self._gathering is not None and not was_purged:
-                    self._gathering.mark = self._cache.store.mark()  # it outlives what it purges itself
+                if gathering is not None and not was_purged:
+                    gathering.mark = store.mark()  # it outlives what it purges itself
         elif method == b"HEAD" and self._learns:
             await self._freshen(head)
 
@@ -113,15 +114,15 @@ def _as_get(visit: Visit) -> Ask:
 
 class Gathering:
     """The body of an answer to POST, which is stored for later GETs once it is whole and what the request changed is
-    purged. mark: of the store; purges after it count."""
+    purged. made: its entry, without the body. mark: of the store; purges after it count."""
 
-    __slots__ = ("_cache", "_chunks", "_key", "_made", "_size", "mark")
+    __slots__ = ("_cache", "_chunks", "_key", "_size", "made", "mark")
 
     def __init__(self, cache: RouteCache, key: bytes, made: Entry, mark: int) -> None:
         self.mark = mark
         self._cache = cache
         self._key = key
-        self._made = made
+        self.made = made
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -134,7 +135,7 @@ class Gathering:
         if not whole or self._size > self._cache.rules.max_object:
             return
         store = self._cache.store
-        writer = store.begin(self._key, self._made, self.mark)
+        writer = store.begin(self._key, self.made, self.mark)
         for chunk in self._chunks:
             writer.append(chunk)
         await writer.commit()

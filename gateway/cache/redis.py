@@ -207,6 +207,9 @@ class RedisStore:
     def mark(self) -> int:
         return self.purges.log.last
 
+    def was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
+        return not self.purges.log.may_store(mark, key, entry.tags)
+
     def begin(self, key: bytes, entry: Entry, mark: int) -> RedisWriter:
         return RedisWriter(self, key, entry, mark)
 
@@ -232,7 +235,7 @@ class RedisStore:
 
     async def store(self, key: bytes, entry: Entry, stamp: Stamp, *, replaces: bytes = b"") -> bool:
         """Make an entry be found, if nothing speaks against it. replaces: the write that it must take the place of."""
-        if not self.is_current or not self.purges.log.may_store(stamp.mark, key, entry.tags):
+        if not self.is_current or self.was_purged(key, entry, stamp.mark):
             return False
         names, lifetime = self.names(key), self.lifetime(entry)
         if lifetime <= 0:

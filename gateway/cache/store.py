@@ -54,6 +54,9 @@ class Store(Protocol):
         """A point in the order of purges, taken before the target is asked. What was purged after it must not come back
         with an answer that was under way meanwhile."""
 
+    def was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
+        """Whether a purge after `mark` takes this entry."""
+
     def begin(self, key: bytes, entry: Entry, mark: int) -> Writer:
         """Start to write a response whose body is to come; `entry` has no chunks yet."""
 

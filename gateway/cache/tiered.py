@@ -101,6 +101,10 @@ class TieredStore:
     def mark(self) -> int:
         return self.shared.mark() << _MEMORY_BITS | self.memory.mark()
 
+    def was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
+        ours, theirs = _both(mark)
+        return self.memory.was_purged(key, entry, ours) or self.shared.was_purged(key, entry, theirs)
+
     def begin(self, key: bytes, entry: Entry, mark: int) -> TieredWriter:
         ours, theirs = _both(mark)
         return TieredWriter(self.memory.begin(key, entry, ours), self.shared.begin(key, entry, theirs))

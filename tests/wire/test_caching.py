@@ -482,6 +482,18 @@ def test_who_comes_after_a_purge_does_not_join_a_fetch_from_before_it(pair: Pair
     assert len(pair.origin.requests) == 3
 
 
+def test_the_answer_to_a_post_is_stored_whatever_else_is_purged_meanwhile(pair: Pair):
+    posted = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-location: /made\r\ncontent-length: 4\r\n\r\nmade"
+    pair.play(Crowd(posted), respond(200, b"elsewhere"), respond(500))
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(get, pair.port, "/made", method="POST", body=b"")
+        pair.origin.wait("asked")
+        get(pair.port, "/elsewhere", method="POST")
+        pair.origin.event("answer").set()
+        assert making.result().body == b"made"
+    assert get(pair.port, "/made").body == b"made"
+
+
 def test_a_handshake_is_not_answered_from_the_store(pair: Pair):
     pair.needs_http1("a WebSocket is another scope there")
     handshake = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
