@@ -6,6 +6,7 @@ own as always. All tell the target who asked (X-Forwarded-For and -Proto, in ngi
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from benchmarks.processes import LOOPBACK
 from benchmarks.scenarios import Scenario
 
 BIN: Final = Path(sys.executable).parent
+CACHED: Final = ("hit", "miss")  # kinds of scenarios
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,18 @@ def nginx(setting: Setting) -> Start:
             proxy_hide_header X-Powered-By;
             add_header X-Frame-Options DENY always;
         }}"""
+    elif scenario.kind in CACHED:
+        key = "$host$uri" + ("$is_args$args" if scenario.kind == "miss" else "")
+        store = f'proxy_cache store; proxy_cache_key "{key}"; proxy_cache_valid 200 10m;'
+        locations = f"location / {{{forward % ''}\n            {store}\n        }}"
     elif scenario.routes > 1:
         locations = "".join(f"\n        location /r{at}/ {{{forward % ''}\n        }}" for at in range(scenario.routes))
     else:
         locations = f"location / {{{forward % ''}\n        }}"
     servers = "\n        ".join(f"server {authority};" for authority in setting.authorities)
+    store = f"proxy_cache_path {setting.folder}/store keys_zone=store:64m;" if scenario.kind in CACHED else ""
     text = f"""{nginx_frame(setting, scenario.workers)}
+    {store}
     upstream targets {{
         {servers}
         keepalive 64;
@@ -199,6 +207,10 @@ access = {{ allow = ["127.0.0.0/8"] }}
 request_headers = {{ set = {{ "X-Env" = "prod" }}, remove = ["X-Debug"] }}
 response_headers = {{ set = {{ "X-Frame-Options" = "DENY" }}, remove = ["X-Powered-By"] }}
 """
+    if scenario.kind in CACHED:
+        key = ["host", "path"] + (["query"] if scenario.kind == "miss" else [])
+        cache = f'cache = {{ ttl = "10m", key = {json.dumps(key)} }}'
+        return f'{head}\n[[routes]]\npath = "/*"\nupstream = "targets"\n{cache}\n'
     paths = [f"/r{at}/*" for at in range(scenario.routes)] if scenario.routes > 1 else ["/*"]
     return head + "".join(f'\n[[routes]]\npath = "{path}"\nupstream = "targets"\n' for path in paths)
 

@@ -10,8 +10,9 @@ from typing import Final
 class Scenario:
     """size: of the body, bytes. varied: every request has fields and a query of its own. The counts are what a sweep varies.
 
-    kind: `forward`, `policies` (forwarded with access list, header edits and a prefix stripped) or `fixed` (answered by the
-    proxy itself). contenders: who takes part, in the order of their turns.
+    kind: `forward`, `policies` (forwarded with access list, header edits and a prefix stripped), `fixed` (answered by the
+    proxy itself), `hit` (from the cache, whatever the query) or `miss` (fetched, and stored under its query).
+    contenders: who takes part, in the order of their turns.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Scenario:
     @property
     def path_before(self) -> str:
         """The request's path up to the number of the route; one route alone has none."""
-        if self.kind != "forward":
+        if self.kind in ("fixed", "policies"):
             return "/api"
         return "/r" if self.routes > 1 else "/shop"
 
@@ -59,6 +60,8 @@ SCENARIOS: Final = (
     Scenario("forward-1k-same", "1 KB forwarded; all requests alike", ALL, varied=False),
     Scenario("forward-64k", "64 KB forwarded", ALL, size=65536),
     Scenario("fixed-1k", "1 KB answered by the proxy itself", ALL, kind="fixed"),
+    Scenario("hit-1k", "1 KB from the cache; own fields in every request", ENTRANCES, kind="hit"),
+    Scenario("miss-1k", "1 KB forwarded and stored; every URL is new", ENTRANCES, kind="miss"),
     Scenario("policies-1k", "1 KB forwarded: access list, header edits, prefix stripped", ENTRANCES, kind="policies"),
     Scenario("routes-100", "100 routes, all asked in turn", PAIR, routes=100),
     Scenario("routes-1000", "1,000 routes, all asked in turn", PAIR, routes=1000),

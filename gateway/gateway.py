@@ -107,7 +107,7 @@ class Gateway:
                 reply = route.cache.ready.answer(exchange, time())
             if reply is None:
                 body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
-                if route.cache is not None:
+                if route.cache is not None and exchange.cache is None:
                     source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, snapshot, delivery))
                     await route.cache.serve(exchange, delivery, source, body)
                     return
@@ -144,7 +144,7 @@ class Gateway:
         try:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
             spent = self._loop.time() - exchange.started_at
-            if route.cache is not None:
+            if route.cache is not None and (exchange.cache is None or fetched is not None):
                 departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
                 source = TargetSource(exchange, delivery, departs, first, failure, spent)
                 if fetched is None or reader is None:

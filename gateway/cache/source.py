@@ -116,7 +116,7 @@ class TargetSource:
     async def pass_on(self, observer: Observer) -> None:
         departure = self._departing()
         passage = Passage(self._exchange, departure, self._delivery, observer)
-        await self._within(departure, attempt(self._exchange, departure, passage, self._first, self._failure))
+        await self._within(departure, attempt(self._exchange, departure, passage))
 
     async def _within(self, departure: Departure, work: Awaitable[None]) -> None:
         total = departure.timeouts.total
