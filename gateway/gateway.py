@@ -118,8 +118,10 @@ class Gateway:
                     await within(departure.timeouts.total, forward(exchange, departure, delivery))
             elif reply.error is not None and not reply.body:
                 await fail(exchange, reply.error, delivery)
-            else:
-                await delivery.reply(reply)
+            else:  # as `delivery.reply`, without a coroutine between
+                head, content = pipeline.complete(exchange, reply)
+                await delivery.start(head)
+                await delivery.chunk(b"" if exchange.method == b"HEAD" else content, more=False)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)
         except asyncio.CancelledError:
