@@ -68,12 +68,16 @@ class FetchingTrip(Trip):
     def whole(self, head: AnswerHead, body: bytes) -> None:
         if self.was_declined(head):
             return
-        self._land(head)
         receiver = self._fetched.receiver
-        if body:
-            receiver.data(body)
-        receiver.end([])
-        self._fetched.settle()
+        try:
+            self._land(head)
+            if body:
+                receiver.data(body)
+            receiver.end([])
+            self._fetched.settle()
+        except Exception as exc:
+            self._lose(exc)
+            return
         self._reader.leave()
         if self._has_left:
             self.over(None)
@@ -96,7 +100,13 @@ class FetchingTrip(Trip):
     def head(self, head: AnswerHead) -> None:
         if self.was_declined(head):
             return
-        self._land(head)
+        try:
+            self._land(head)
+        except Exception as exc:
+            if self._link is not None:
+                self._link.abandon(self)
+            self._lose(exc)
+            return
         if not self._has_left:
             self.go_on(None)
 
@@ -118,6 +128,14 @@ class FetchingTrip(Trip):
         self.over(error)
         self._exchange.error = error
         self.reply(page_for(self._exchange, error))
+
+    def _lose(self, exc: Exception) -> None:
+        """The cache has failed over the answer."""
+        self._fetched.lose(GatewayError(f"internal error: {exc!r}"))
+        if self._has_left:
+            self.over(as_error(self._exchange, exc))
+        else:
+            self.fault(exc)
 
     def failed(self, error: GatewayError) -> None:
         self.over(error)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.cache.flight import Landing
     from gateway.cache.rules import Rules
     from gateway.cache.store import Store
+    from gateway.errors import GatewayError
     from gateway.exchange import Exchange
 
     Trail = tuple[bytes, tuple[bytes | None, ...]]
@@ -72,6 +73,11 @@ class Fetched:
     def settle(self) -> None:
         """It is over, and was made for a store that shows all that it has: what has come whole is stored."""
         self.receiver.settle_at_once()
+        self.over()
+
+    def lose(self, error: GatewayError) -> None:
+        """It has come to nothing, and nothing of it is stored."""
+        self.flight.fail(error)
         self.over()
 
     def over(self) -> None:

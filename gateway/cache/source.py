@@ -7,6 +7,7 @@ cache, but for a look at the head of its answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.cache.observed import Observed
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.forward import AnyLink, OnInterim
     from gateway.rfc.message import AnswerHead
     from gateway.upstream.upstream import AnyTarget
+
+log = logging.getLogger("gateway.cache")
 
 
 class Taker(Protocol):
@@ -181,7 +184,13 @@ class Fetch:
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         if is_event_stream(response):
             self._link.allow_silence(self._departure.timeouts.stream_idle)
-        self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED)
+        try:
+            self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED)
+        except Exception as exc:
+            self._wants = False
+            log.exception("the cache failed over an answer")
+            self._settle(GatewayError(f"internal error: {exc!r}"))
+            return
         if not self._wants:
             self._settle(None)
 

@@ -211,6 +211,21 @@ def test_a_policy_that_fails_over_a_fetch_is_a_500_and_the_next_request_is_serve
         assert get(pair.port, "/x").body == b"ok"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@on_both
+def test_a_cache_that_fails_over_an_answer_is_a_500_and_the_next_request_is_served(entrance: Entrance, whole: bool):
+    with primed(entrance) as pair:
+        rules = fetches(pair)._rules
+        fetches(pair)._rules = None
+        pair.play(respond(200, b"ok", FRESH) if whole else raw(PIECES + b"abc"))
+        answer = get(pair.port, "/x")
+        assert answer.status == 500
+        assert b"None" not in answer.body
+        fetches(pair)._rules = rules
+        pair.play(respond(200, b"fine", FRESH))
+        assert get(pair.port, "/x").body == b"fine"
+
+
 @on_both
 def test_another_target_answers_in_place_of_one_that_is_overloaded(entrance: Entrance):
     with origin(respond(200, b"ok"), respond(503)) as one, origin(respond(200, b"other", FRESH)) as other:
