@@ -58,10 +58,10 @@ class Errand(Answer):
         exchange.first_byte_at = delivery.deadlines.now()
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         delivery.pipeline.amend(exchange, response)
-        if not self.ended:
-            self.sends_trailers = head.length == CHUNKED and response.transform is None and wants_trailers(exchange)
-            if is_event_stream(response):
-                self._connection.allow_silence(departure.timeouts.stream_idle)
+        if head.length == CHUNKED:
+            self.sends_trailers = response.transform is None and wants_trailers(exchange)
+        if not self.ended and is_event_stream(response):
+            self._connection.allow_silence(departure.timeouts.stream_idle)
         return response
 
     def over(self, error: BaseException | None) -> None:

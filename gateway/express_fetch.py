@@ -89,6 +89,7 @@ class FetchingTrip(Trip):
         exchange, fetched, link = self._exchange, self._fetched, self._link
         assert link is not None
         exchange.first_byte_at = self._gateway.deadlines.now()
+        exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         fetched.receiver.head(response, link, chunked=head.length == CHUNKED)
         landing = fetched.flight.landing
@@ -115,8 +116,11 @@ class FetchingTrip(Trip):
 
     def end(self, trailers: Headers) -> None:
         self._fetched.receiver.end(end_to_end_trailers(trailers))
-        self._fetched.settle()
         self.over(None)
+        try:
+            self._fetched.settle()
+        except Exception as exc:  # the client has its answer all the same
+            as_error(self._exchange, exc)
 
     def writable(self) -> None:
         """Readers have their own pace, and there is no body to send."""
@@ -139,12 +143,15 @@ class FetchingTrip(Trip):
 
     def failed(self, error: GatewayError) -> None:
         self.over(error)
-        is_awaited = self._fetched.flight.landing is None and not self._has_left
+        is_awaited = self._fetched.flight.landing is None
         if is_awaited and isinstance(error, TargetError):
-            self.go_on(self._target, error)
+            if self._has_left:  # but others wait for it
+                self._gateway.fetch_on(self._exchange, self._share, self._target, error, self._fetched, prepared=self._headers)
+            else:
+                self.go_on(self._target, error)
             return
         self._fail(error)
-        if is_awaited:
+        if is_awaited and not self._has_left:
             self._exchange.error = error
             self.reply(page_for(self._exchange, error))
 

@@ -164,6 +164,19 @@ class Gateway:
         finally:
             delivery.pipeline.finish(exchange)
 
+    def fetch_on(
+        self, exchange: Exchange, share: Share, first: AnyTarget, failure: TargetError, fetched: Fetched, *,
+        prepared: Headers | None,
+    ) -> None:  # fmt: skip
+        """The rest of a fetch of the express lane whose own client has left, for the others who wait for it."""
+        route = exchange.route
+        assert route is not None
+        assert route.cache is not None
+        body = RequestBody.of(b"", exchange)
+        departs = partial(depart, exchange, route, body, self.snapshot, None, share, prepared=prepared)
+        spent = self._loop.time() - exchange.started_at
+        route.cache.carry_on(fetched, TargetSource(exchange, None, departs, first, failure, spent))
+
     # ------------------------------------------------------------ WebSocket, message by message
 
     async def serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

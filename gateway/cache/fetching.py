@@ -72,8 +72,10 @@ class Fetched:
 
     def settle(self) -> None:
         """It is over, and was made for a store that shows all that it has: what has come whole is stored."""
-        self.receiver.settle_at_once()
-        self.over()
+        try:
+            self.receiver.settle_at_once()
+        finally:
+            self.over()
 
     def lose(self, error: GatewayError) -> None:
         """It has come to nothing, and nothing of it is stored."""

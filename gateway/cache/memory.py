@@ -27,6 +27,7 @@ WHOLE: Final = 262144  # bytes; a body up to this length is kept in one piece, w
 PIECE: Final = 65536  # bytes; longer ones are kept in pieces of at least this
 _SMALL_SHARE: Final = 10  # the small queue has one part in so many
 _MAX_USES: Final = 3  # that are remembered; a key survives as many rounds of the large queue
+_MAX_CHANCES: Final = 64  # keys that are spared for one that comes in, so that it never waits for a walk through all of them
 _GHOST_BYTES: Final = 4096  # of room for each key that is remembered after it has left
 _PURGES: Final = 1024  # purges that are remembered for writes under way; a write that began before them all is given up
 
@@ -227,15 +228,18 @@ class MemoryStore:
         return True
 
     def _enter(self, queue: Queue, key: bytes, shelf: Shelf) -> None:
+        chances = _MAX_CHANCES
         while queue.size + shelf.size > queue.limit:
-            self._leave(queue)
+            self._leave(queue, spares=chances > 0)
+            chances -= 1
         queue.put(key, shelf)
 
-    def _leave(self, queue: Queue) -> None:
-        """Its first one goes, or comes into the large queue once more if it was asked for."""
+    def _leave(self, queue: Queue, *, spares: bool) -> None:
+        """Its first one goes, or comes into the large queue once more if it was asked for. spares: that has not gone on for
+        too long."""
         key, shelf = queue.take_first()
         if queue is self._large:
-            if shelf.uses:
+            if shelf.uses and spares:
                 shelf.uses -= 1
                 queue.put(key, shelf)
             else:

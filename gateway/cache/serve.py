@@ -222,8 +222,12 @@ class RouteCache:
         visit = Visit(exchange, fetched.receiver.ask, fetched.key, delivery, source, body)
         reader.body = body
         if fetched.flight.landing is None:
-            self._send_out(fetched, source, FetchEdit(self.keys))
+            self.carry_on(fetched, source)
         await self._receive(visit, fetched, reader, None, Forward.URI_MISS)
+
+    def carry_on(self, fetched: Fetched, source: Source) -> None:
+        """Make a fetch that the express lane has begun, and whose answer has not come, in a task of its own."""
+        self._send_out(fetched, source, FetchEdit(self.keys))
 
     async def _receive(
         self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: bytes

@@ -86,13 +86,13 @@ class Edit(Protocol):
 
 
 class TargetSource:
-    """depart: makes the request as it leaves us, once. first, failure: as in `forward.attempt`, for what begins with them.
-    spent: seconds of the total time that are over."""
+    """delivery: None where there is no client any more. depart: makes the request as it leaves us, once.
+    first, failure: as in `forward.attempt`, for what begins with them. spent: seconds of the total time that are over."""
 
     __slots__ = ("_delivery", "_depart", "_departure", "_exchange", "_failure", "_first", "_spent")
 
     def __init__(
-        self, exchange: Exchange, delivery: Delivery, depart: Callable[[], Departure], first: AnyTarget | None = None,
+        self, exchange: Exchange, delivery: Delivery | None, depart: Callable[[], Departure], first: AnyTarget | None = None,
         failure: TargetError | None = None, spent: float = 0.0,
     ) -> None:  # fmt: skip
         self._exchange = exchange
@@ -118,6 +118,7 @@ class TargetSource:
 
     async def pass_on(self, observer: Observer) -> None:
         departure = self._departing()
+        assert self._delivery is not None
         passage = Passage(self._exchange, departure, self._delivery, observer)
         await self._within(departure, attempt(self._exchange, departure, passage))
 
@@ -162,6 +163,7 @@ class Fetch:
 
     async def over(self, link: AnyLink) -> None:
         self._link = link
+        self._wants, self._has_ended = True, False  # whatever became of an attempt before
         self._done = asyncio.get_running_loop().create_future()
         try:
             link.send(outgoing(self._exchange, self._departure), self)

@@ -51,6 +51,7 @@ class Refusal(Enum):
     COOKIE = "set-cookie"  # it sets a cookie, and does not say itself that it may be used again
     SIZE = "size"
     TAGS = "tags"  # more than an entry may have
+    STREAM = "event-stream"  # it never ends, or was ended by us
     RANGE = "range"  # a part that does not fit its description, or that nobody asked for
 
     @property
@@ -60,7 +61,7 @@ class Refusal(Enum):
 
 
 _LASTING: Final = frozenset(
-    {Refusal.NO_STORE, Refusal.PRIVATE, Refusal.VARY, Refusal.FRESHNESS, Refusal.COOKIE, Refusal.SIZE, Refusal.TAGS}
+    {Refusal.NO_STORE, Refusal.PRIVATE, Refusal.VARY, Refusal.FRESHNESS, Refusal.COOKIE, Refusal.SIZE, Refusal.STREAM, Refusal.TAGS}
 )
 
 
@@ -136,7 +137,13 @@ def _refused_response(ask: Ask, answered: Answered, directives: Directives, rule
         refusal = Refusal.AUTHORIZED
     elif answered.length is not None and answered.length > rules.max_object:
         refusal = Refusal.SIZE
+    elif answered.length is None and _is_stream(answered.headers):
+        refusal = Refusal.STREAM
     return refusal
+
+
+def _is_stream(headers: Headers) -> bool:
+    return any(name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers)
 
 
 def _for_authorized(directives: Directives) -> bool:

@@ -304,7 +304,10 @@ class Cycle:
     # ------------------------------------------------------------ the stream extension
 
     def begin(self, exchange: Watchable) -> None:
-        self._watched = exchange
+        if self._disconnected:  # before anybody could be told
+            exchange.gone()
+        else:
+            self._watched = exchange
 
     def end(self, exchange: Watchable) -> None:
         self._watched = None

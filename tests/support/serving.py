@@ -192,3 +192,20 @@ def in_front(entrance: Entrance, *script: Step, **options: Any) -> Iterator[Pair
     """A gateway that forwards everything to one origin; the options are those of `forwarding`."""
     with origin(*script) as server, gateway(forwarding(server.url, **options), entrance) as front:
         yield Pair(server, front)
+
+
+@contextmanager
+def held(front: Served) -> Iterator[None]:
+    """The server's loop does nothing else within the block; what arrives meanwhile waits in the kernel."""
+    blocked, goes_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        blocked.set()
+        goes_on.wait(PATIENCE)
+
+    front.loop.call_soon_threadsafe(hold)
+    assert blocked.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        goes_on.set()

@@ -8,7 +8,6 @@ import json
 import socket
 import struct
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,10 +21,9 @@ from gateway.pipeline import Pipeline
 from gateway.server.protocol import WRITE_HIGH_WATER
 from support.client import connected, get
 from support.origin import Visit, hang, origin, respond
-from support.serving import PATIENCE, Served, forwarding, gateway, in_front
+from support.serving import PATIENCE, Served, forwarding, gateway, held, in_front
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from gateway.policy import Policy
@@ -35,23 +33,6 @@ def put_first(front: Served, *policies: Policy) -> None:
     """Give the gateway's one route these policies alone."""
     route = front.app._gateway.snapshot.router.routes[-1]
     route.pipeline = Pipeline(policies)
-
-
-@contextmanager
-def held(front: Served) -> Iterator[None]:
-    """The server's loop does nothing else within the block; what arrives meanwhile waits in the kernel."""
-    blocked, goes_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        blocked.set()
-        goes_on.wait(PATIENCE)
-
-    front.loop.call_soon_threadsafe(hold)
-    assert blocked.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        goes_on.set()
 
 
 # ---------------------------------------------------------------- clients that do not read

@@ -5,7 +5,7 @@ An idle connection to the target is there before, since only then the lane serve
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +15,7 @@ from gateway.exchange import Exchange, Headers, ResponseHead
 from gateway.pipeline import Pipeline
 from support.client import connected, get
 from support.origin import Visit, hang, origin, raw, reset, respond
-from support.serving import Entrance, Pair, forwarding, gateway, in_front, on_both
+from support.serving import Entrance, Pair, forwarding, gateway, held, in_front, on_both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,6 +235,113 @@ def test_another_target_answers_in_place_of_one_that_is_overloaded(entrance: Ent
             assert (answer.status, answer.body, answer.get("cache-status")) == (200, b"other", b"gateway; fwd=uri-miss; stored")
             assert get(front.port, "/x").body == b"other"
             assert (len(one.requests), len(other.requests)) == (2, 1)
+
+
+@on_both
+def test_a_second_attempt_is_given_up_as_a_first_one_is(entrance: Entrance):
+    with origin(respond(200, b"ok"), respond(503)) as one, origin(hang("left")) as other:
+        with gateway(forwarding(one.url, other.url, cache=True, balance="first"), entrance) as front:
+            get(front.port, "/first")
+            with connected(front.port) as client:
+                client.request("/x")
+                other.wait("left")
+            other.wait("left gone")
+
+
+@on_both
+def test_others_share_the_fetch_on_though_its_client_has_left_and_its_connection_had_died(entrance: Entrance):
+    async def dies(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.server.waited("die")
+        await reset()(visit)
+
+    def readers(count: int) -> bool:
+        return any(len(flight._readers) == count for flight in fetches(pair).flights.values())
+
+    with primed(entrance) as pair, ExitStack() as stack:
+        pair.play(dies, respond(200, b"again", FRESH))
+        with connected(pair.port) as leader:
+            leader.request("/x")
+            pair.origin.wait("asked")
+            followers = [stack.enter_context(connected(pair.port)) for _ in range(5)]
+            for follower in followers:
+                follower.request("/x")
+            pair.gateway.until(lambda: readers(6))
+        pair.gateway.until(lambda: readers(5))
+        pair.origin.event("die").set()
+        assert {follower.read().body for follower in followers} == {b"again"}
+        assert len(pair.origin.requests) == 2
+
+
+@on_both
+def test_errors_in_pieces_open_the_circuit_too(entrance: Entrance):
+    breaker = {"error_rate": "50%", "min_requests": 4, "window": "1h", "open_for": "1h"}
+    with primed(entrance, circuit_breaker=breaker, retry=False) as pair:
+        pair.play(raw(b"HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"))
+        assert {get(pair.port, f"/{number}").status for number in range(8)} == {503}
+        assert len(pair.origin.requests) < 8
+
+
+@pytest.mark.parametrize("entrance", ["express", "http1"])
+def test_a_client_that_leaves_in_the_moment_that_its_answer_begins(entrance: Entrance):
+    async def stream(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.server.waited("go")
+        await visit.send(b"HTTP/1.1 200 OK\r\ncache-control: no-store\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        visit.server.event("sent").set()
+        await visit.closed()
+        visit.server.event("closed").set()
+
+    with primed(entrance) as pair:
+        pair.play(stream)
+        with connected(pair.port) as client:
+            client.request("/x")
+            pair.origin.wait("asked")
+            with held(pair.gateway):
+                client.sock.close()
+                pair.origin.event("go").set()
+                pair.origin.wait("sent")
+        pair.origin.wait("closed")
+
+
+@on_both
+def test_a_store_that_fails_over_an_answer_in_pieces_keeps_nothing_of_it(entrance: Entrance):
+    async def answers(visit: Visit) -> None:
+        await visit.send(PIECES + b"abc")
+        await visit.server.waited("rest")
+        await visit.send(b"def")
+
+    with primed(entrance) as pair:
+        store = pair.gateway.app._gateway.snapshot.caching.store
+        pair.play(answers, respond(200, b"fine", FRESH))
+        with connected(pair.port) as client:
+            client.request("/x")
+            assert client.read_head().status == 200
+            shelves, store._shelves = store._shelves, None
+            pair.origin.event("rest").set()
+            pair.gateway.until(lambda: not fetches(pair).flights)
+            store._shelves = shelves
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@pytest.mark.parametrize("entrance", ["express", "http1"])
+def test_an_event_stream_is_not_stored_when_we_end_it(entrance: Entrance):
+    async def stream(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await visit.closed()
+
+    async def drain() -> None:
+        pair.gateway.app.drain()
+
+    with in_front(entrance, cache={"ttl": "1m"}) as pair:
+        get(pair.port, "/first")
+        pair.play(stream, respond(200, b"fine"))
+        with connected(pair.port) as client:
+            client.request("/x")
+            assert client.read_head().get("cache-status") == b"gateway; fwd=uri-miss; detail=event-stream"
+            pair.gateway.run(drain())
+            assert (client.read_chunk(), client.read_chunk()) == (b"abc", b"")
+        assert get(pair.port, "/x").body == b"fine"
 
 
 @pytest.mark.parametrize("line", ["Cookie: session=1", "X-Own: 1"])

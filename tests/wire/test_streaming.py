@@ -186,6 +186,14 @@ def test_trailers_reach_a_client_that_takes_them(plain: Pair) -> None:
     assert answer.trailers == [(b"x-sum", b"1"), (b"x-more", b"2")]
 
 
+def test_trailers_that_come_with_the_whole_answer_reach_a_client_that_takes_them(plain: Pair) -> None:
+    plain.needs_http1("ASGI under uvicorn has trailers only over HTTP/2")
+    plain.play(raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n"))
+    for _ in range(2):  # the second one by a connection that is there already
+        answer = get(plain.port, "/", "TE: trailers", "Connection: TE")
+        assert (answer.body, answer.trailers) == (b"ok", [(b"x-sum", b"1")])
+
+
 def test_trailers_are_kept_from_a_client_that_does_not_take_them(plain: Pair) -> None:
     answer, received = plain.ask(step=TRAILED)
     assert not received.all("te")

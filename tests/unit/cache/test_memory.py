@@ -241,6 +241,20 @@ def test_variants_that_together_find_no_room_leave_with_their_key():
     assert held.usage()[:2] == (0, 0)
 
 
+def test_one_that_comes_in_does_not_walk_through_all_that_is_in_use():
+    held = store(2_000_000)
+    for number in range(3000):
+        write(held, key(number), bytes(100))
+    for wanted in dict(held.shelves()):
+        for _ in range(4):
+            held.peek(wanted)
+    uses = {wanted: shelf.uses for wanted, shelf in held.shelves()}
+    write(held, key(3000), bytes(100))
+    now = {wanted: shelf.uses for wanted, shelf in held.shelves()}
+    walked = [wanted for wanted, count in uses.items() if now.get(wanted) != count]
+    assert 0 < len(walked) < 100 < len(uses)
+
+
 OPERATIONS = st.lists(
     st.tuples(st.sampled_from(["write", "peek", "drop", "purge", "form"]), st.integers(0, 30), st.integers(0, 9000)), max_size=120
 )
