@@ -179,6 +179,7 @@ def gateway_asgi(setting: Setting) -> Start:
     argv = [
         str(BIN / "uvicorn"), "gateway.app:app", "--host", LOOPBACK, "--port", str(setting.port), "--no-proxy-headers",
         "--no-access-log", "--no-server-header", "--log-level", "warning", "--timeout-keep-alive", "75",
+        "--app-dir", str(setting.folder),  # else it is the source in the working directory, which is not compiled
     ]  # fmt: skip
     return Start(argv, {"GATEWAY_CONFIG": setting.write("routes.toml", routes(setting))})
 
