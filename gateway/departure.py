@@ -10,7 +10,7 @@ from gateway.upstream.sink import Outgoing
 if TYPE_CHECKING:
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
-    from gateway.exchange import Exchange, Headers, ResponseHead
+    from gateway.exchange import Exchange, Headers
     from gateway.route import Route, Share
     from gateway.snapshot import Snapshot
     from gateway.upstream.sink import Timeouts
@@ -77,8 +77,3 @@ def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None 
     return Outgoing(
         exchange.method, departure.target, headers, body.length, departure.timeouts, upgrade=exchange.websocket
     )
-
-
-def is_event_stream(response: ResponseHead) -> bool:
-    kind = response.header(b"content-type")
-    return kind is not None and kind[:17].lower() == b"text/event-stream"

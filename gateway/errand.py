@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gateway.departure import is_event_stream, outgoing
+from gateway.departure import outgoing
 from gateway.errors import ClientGone, NoTarget
 from gateway.exchange import ResponseHead
 from gateway.outgoing import response_headers, wants_trailers
 from gateway.repeat import decline
+from gateway.rfc.headers import is_event_stream
 from gateway.rfc.message import CHUNKED
 from gateway.upstream.answer import Answer
 
@@ -26,16 +27,14 @@ if TYPE_CHECKING:
 
 
 class Errand(Answer):
-    """link: the connection that it goes by. body: of the request, and `gone`: for who watches the client (see
-    `gateway.gone`)."""
+    """body: of the request, and `gone`: for who watches the client (see `gateway.gone`)."""
 
-    __slots__ = ("_connection", "_delivery", "_departure", "_exchange", "_target", "body", "sends_trailers")
+    __slots__ = ("_delivery", "_departure", "_exchange", "_target", "body", "sends_trailers")
 
     def __init__(
         self, exchange: Exchange, departure: Departure, delivery: Delivery, target: AnyTarget, link: Connection
     ) -> None:
         super().__init__(link, delivery.interim)
-        self._connection = link
         self._exchange = exchange
         self._departure = departure
         self._delivery = delivery
@@ -45,7 +44,7 @@ class Errand(Answer):
 
     def gone(self) -> None:
         """The client has left: the target learns it, and whoever waits for the answer."""
-        self._connection.abandon(self)
+        self._link.abandon(self)
         self.failed(ClientGone())
 
     def response(self) -> ResponseHead:
@@ -60,15 +59,15 @@ class Errand(Answer):
         delivery.pipeline.amend(exchange, response)
         if head.length == CHUNKED:
             self.sends_trailers = response.transform is None and wants_trailers(exchange)
-        if not self.ended and is_event_stream(response):
-            self._connection.allow_silence(departure.timeouts.stream_idle)
+        if not self.ended and is_event_stream(response.headers):
+            self._link.allow_silence(departure.timeouts.stream_idle)
         return response
 
     def over(self, error: BaseException | None) -> None:
         """error: what became of it, where that is not a whole answer."""
         self._delivery.watch.end(self)
         if error is not None:
-            self._connection.abandon(self)
+            self._link.abandon(self)
         self._departure.upstream.ended(self._exchange, self._target, error)
 
 

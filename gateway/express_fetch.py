@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from gateway.body import RequestBody
 from gateway.cache.status import Forward
-from gateway.departure import is_event_stream
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import ResponseHead
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import end_to_end_trailers, response_headers
+from gateway.rfc.headers import is_event_stream
 from gateway.rfc.message import CHUNKED
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class FetchingTrip(Trip):
         landing = fetched.flight.landing
         assert landing is not None
         exchange.cache = fetched.outcome(landing, Forward.URI_MISS)
-        if is_event_stream(response):
+        if is_event_stream(response.headers):
             link.allow_silence(self.timeouts.stream_idle)
 
     def head(self, head: AnswerHead) -> None:

@@ -10,13 +10,13 @@ import logging
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
-from gateway.departure import BODY_METHODS, is_event_stream
+from gateway.departure import BODY_METHODS
 from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import ResponseHead
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import framing, host_for, response_headers
 from gateway.repeat import declines
-from gateway.rfc.headers import end_to_end
+from gateway.rfc.headers import end_to_end, is_event_stream
 from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
 from gateway.server.refusal import refusal
 from gateway.upstream.connection import serialize_head
@@ -254,7 +254,7 @@ class Trip:
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
         self._pending = b"".join((lines, protocol.shared.stamps.beside(lines), coding, end))
         protocol.loop.call_soon(self._send_pending)
-        if is_event_stream(response):
+        if is_event_stream(response.headers):
             assert self._link is not None
             self._link.allow_silence(self.timeouts.stream_idle)
 

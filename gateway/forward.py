@@ -12,13 +12,14 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from gateway.departure import Departure, is_event_stream, outgoing
+from gateway.departure import Departure, outgoing
 from gateway.errand import set_out
-from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError
+from gateway.errors import ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import ResponseHead
 from gateway.hedge import hedge_delay, hedged, second_attempt
 from gateway.outgoing import end_to_end_trailers, response_headers, wants_trailers
 from gateway.repeat import decline, pause_after, timeouts_of
+from gateway.rfc.headers import is_event_stream
 from gateway.rfc.message import CHUNKED
 from gateway.tunnel import splice
 from gateway.upstream.answer import Answer
@@ -86,6 +87,18 @@ async def accomplish(errand: Errand, exchange: Exchange, departure: Departure, d
         errand.over(None)
         return
     await attempt(exchange, departure, Trip(exchange, departure, delivery), exchange.target, failure)
+
+
+async def within(total: float | None, work: Awaitable[None], spent: float = 0.0) -> None:
+    """Wait for it, `total` seconds at most, of which so many are `spent` already. Raises TotalTimeout."""
+    if total is None:
+        await work
+        return
+    try:
+        async with asyncio.timeout(total - spent):
+            await work
+    except TimeoutError:
+        raise TotalTimeout(f"over {total:g} s") from None
 
 
 class Traveller(Protocol):
@@ -270,7 +283,7 @@ class Trip:
         delivery.pipeline.amend(exchange, response)
         transform = response.transform
         trailers = head.length == CHUNKED and transform is None and wants_trailers(exchange)
-        if answer.has_more and is_event_stream(response):
+        if answer.has_more and is_event_stream(response.headers):
             link.allow_silence(self._departure.timeouts.stream_idle)
         await delivery.start(response, trailers=trailers)
         more = True

@@ -17,8 +17,8 @@ from gateway.deadlines import Deadlines
 from gateway.deliver import Delivery
 from gateway.departure import depart
 from gateway.error_page import error_reply
-from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, TotalTimeout
-from gateway.forward import forward
+from gateway.errors import ClientGone, GatewayError, MethodNotAllowed
+from gateway.forward import forward, within
 from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope, screen
 from gateway.lasting import Lasting, begin, end
@@ -216,18 +216,6 @@ class Gateway:
         else:
             work = relay(exchange, departure, handshake, receive, send)
         await within(departure.timeouts.total, work)
-
-
-async def within(total: float | None, work: Awaitable[None], spent: float = 0.0) -> None:
-    """Wait for it, `total` seconds at most, of which so many are `spent` already. Raises TotalTimeout."""
-    if total is None:
-        await work
-        return
-    try:
-        async with asyncio.timeout(total - spent):
-            await work
-    except TimeoutError:
-        raise TotalTimeout(f"over {total:g} s") from None
 
 
 def as_error(exchange: Exchange, exc: Exception) -> GatewayError:

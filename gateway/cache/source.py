@@ -11,17 +11,18 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.cache.observed import Observed
-from gateway.departure import Departure, is_event_stream, outgoing
-from gateway.errors import AnswerDeclined, GatewayError, TotalTimeout
+from gateway.departure import Departure, outgoing
+from gateway.errors import AnswerDeclined, GatewayError
 from gateway.exchange import ResponseHead
-from gateway.forward import Trip, attempt
+from gateway.forward import Trip, attempt, within
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.repeat import decline
+from gateway.rfc.headers import is_event_stream
 from gateway.rfc.message import CHUNKED
 from gateway.upstream.answer import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from gateway.cache.flight import Valve
     from gateway.deliver import Delivery
@@ -114,24 +115,13 @@ class TargetSource:
             own.upstream, edit.target(own.target), edit.headers(own.headers), own.body, own.timeouts, own.host_header
         )
         fetch = Fetch(exchange, departure, taker)
-        await self._within(own, attempt(exchange, departure, fetch, self._first, self._failure))
+        await within(own.timeouts.total, attempt(exchange, departure, fetch, self._first, self._failure), self._spent)
 
     async def pass_on(self, observer: Observer) -> None:
         departure = self._departing()
         assert self._delivery is not None
         passage = Passage(self._exchange, departure, self._delivery, observer)
-        await self._within(departure, attempt(self._exchange, departure, passage))
-
-    async def _within(self, departure: Departure, work: Awaitable[None]) -> None:
-        total = departure.timeouts.total
-        if total is None:
-            await work
-            return
-        try:
-            async with asyncio.timeout(total - self._spent):
-                await work
-        except TimeoutError:
-            raise TotalTimeout(f"over {total:g} s") from None
+        await within(departure.timeouts.total, attempt(self._exchange, departure, passage), self._spent)
 
 
 # ---------------------------------------------------------------- for the cache
@@ -184,7 +174,7 @@ class Fetch:
             return
         self._exchange.first_byte_at = asyncio.get_running_loop().time()
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
-        if is_event_stream(response):
+        if is_event_stream(response.headers):
             self._link.allow_silence(self._departure.timeouts.stream_idle)
         try:
             self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED)

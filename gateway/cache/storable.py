@@ -16,6 +16,7 @@ from gateway.rfc.cache_control import Directives, parse_directives, targeted_dir
 from gateway.rfc.dates import format_date
 from gateway.rfc.forwarded import CLIENTS
 from gateway.rfc.freshness import HEURISTIC_STATUSES, born_at, explicit_lifetime, heuristic_lifetime
+from gateway.rfc.headers import is_event_stream
 from gateway.rfc.ranges import parse_content_range
 from gateway.rfc.vary import normalised, vary_names
 
@@ -137,13 +138,9 @@ def _refused_response(ask: Ask, answered: Answered, directives: Directives, rule
         refusal = Refusal.AUTHORIZED
     elif answered.length is not None and answered.length > rules.max_object:
         refusal = Refusal.SIZE
-    elif answered.length is None and _is_stream(answered.headers):
+    elif answered.length is None and is_event_stream(answered.headers):
         refusal = Refusal.STREAM
     return refusal
-
-
-def _is_stream(headers: Headers) -> bool:
-    return any(name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers)
 
 
 def _for_authorized(directives: Directives) -> bool:

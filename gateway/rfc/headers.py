@@ -51,3 +51,8 @@ def accepts_trailers(te: list[bytes]) -> bool:
     return any(
         member.partition(b";")[0].strip(b" \t").lower() == b"trailers" for value in te for member in value.split(b",")
     )
+
+
+def is_event_stream(headers: list[Pair]) -> bool:
+    """The fields of a response are those of server-sent events, which end only when one side gives up."""
+    return any(name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers)

@@ -67,6 +67,9 @@ class Link(Protocol):
 
     def resume_reading(self) -> None: ...
 
+    def allow_silence(self, seconds: float) -> None:
+        """This answer may pause for so long between its bytes (event streams)."""
+
     def give_back(self) -> None:
         """Nothing was sent, and nothing will be."""
 

@@ -19,6 +19,13 @@ def test_a_body_makes_a_new_entry_with_its_length():
     assert (head.chunks, head.length) == ((), 0)
 
 
+def test_a_body_leaves_all_else_as_it_was():
+    head = stored()
+    for name in set(Entry.__slots__) - {"_bare_size", "chunks", "forms", "length", "memo", "place"}:
+        setattr(head, name, mark := object())
+        assert getattr(head.with_body([b"abc"]), name) is mark, name
+
+
 def test_a_copy_has_all_but_forms_and_memo():
     entry = stored().with_body([b"abc"])
     entry.forms[b"gzip"] = b"z"
