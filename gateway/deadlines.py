@@ -8,6 +8,7 @@ one when that time comes and its deadline has moved on. Deadlines are met up to 
 from __future__ import annotations
 
 import heapq
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -29,13 +30,17 @@ class Watched(Protocol):
 
 
 class Deadlines:
-    """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows."""
+    """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows.
+
+    now: the clock of all times of an exchange, in seconds. It counts from the same beginning as the loop's own, and
+    finer: uvloop's `loop.time()` has whole milliseconds, which is more than a near target takes to answer.
+    """
 
     __slots__ = ("_buckets", "_closed", "_loop", "_order", "_timer", "now")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic) -> None:
         self._loop = loop
-        self.now = loop.time
+        self.now = now
         self._buckets: dict[float, list[Watched]] = {}
         self._order: list[float] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -30,7 +30,7 @@ _DECIDED: Final = (
 
 
 class Exchange:
-    """A request and its outcome. Times are `loop.time()` seconds, sizes are bytes.
+    """A request and its outcome. Times are seconds of `Deadlines.now`, sizes are bytes.
 
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).

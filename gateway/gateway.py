@@ -55,8 +55,7 @@ class Gateway:
     """
 
     def __init__(self, build: Callable[[Deadlines, Draft], Snapshot]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.deadlines = Deadlines(self._loop)
+        self.deadlines = Deadlines(asyncio.get_running_loop())
         self.lasting = Lasting()
         self._draft = self.lasting.draft()
         self.snapshot = build(self.deadlines, self._draft)
@@ -88,7 +87,7 @@ class Gateway:
         snapshot = self.snapshot
         extensions = scope.get("extensions") or {}
         stream: Stream | None = extensions.get(STREAM)
-        exchange = read_scope(scope, stream, self._loop.time())
+        exchange = read_scope(scope, stream, self.deadlines.now())
         delivery = Delivery(
             exchange, send, snapshot.fallback, stream, self.deadlines, self._client_watch,
             carries_trailers="http.response.trailers" in extensions,
@@ -145,7 +144,7 @@ class Gateway:
         )
         try:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
-            spent = self._loop.time() - exchange.started_at
+            spent = self.deadlines.now() - exchange.started_at
             if route.cache is not None and (exchange.cache is None or fetched is not None):
                 departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
                 source = TargetSource(exchange, delivery, departs, first, failure, spent)
@@ -174,7 +173,7 @@ class Gateway:
         assert route.cache is not None
         body = RequestBody.of(b"", exchange)
         departs = partial(depart, exchange, route, body, self.snapshot, None, share, prepared=prepared)
-        spent = self._loop.time() - exchange.started_at
+        spent = self.deadlines.now() - exchange.started_at
         route.cache.carry_on(fetched, TargetSource(exchange, None, departs, first, failure, spent))
 
     # ------------------------------------------------------------ WebSocket, message by message
@@ -182,7 +181,7 @@ class Gateway:
     async def serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Where the server speaks WebSocket itself and ASGI carries the messages."""
         snapshot = self.snapshot
-        exchange = read_scope(scope, None, self._loop.time())
+        exchange = read_scope(scope, None, self.deadlines.now())
         handshake = Handshake(exchange, scope, send, snapshot.fallback, self.deadlines)
         try:
             await receive()  # websocket.connect

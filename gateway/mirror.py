@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.body import RequestBody
@@ -173,7 +174,7 @@ class Errand:
                 link.end_body()
             head = await answer.wait_head()
             exchange.status = head.status
-            exchange.first_byte_at = asyncio.get_running_loop().time()
+            exchange.first_byte_at = monotonic()
             await _drop(answer)
         finally:
             link.abandon(answer)  # nothing, when the answer is whole

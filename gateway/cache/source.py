@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.cache.observed import Observed
@@ -172,7 +173,7 @@ class Fetch:
         assert self._link is not None
         if self._was_declined(head):
             return
-        self._exchange.first_byte_at = asyncio.get_running_loop().time()
+        self._exchange.first_byte_at = monotonic()
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         if is_event_stream(response.headers):
             self._link.allow_silence(self._departure.timeouts.stream_idle)

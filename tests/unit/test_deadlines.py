@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -39,6 +40,22 @@ class Item:
             self.done.set_result(None)
         if self._act is not None:
             self._act(now)
+
+
+def test_the_clock_counts_as_the_loop_does_and_finer_than_milliseconds(run: Run):
+    """Latencies are differences of it, and most answers of a near target come within a millisecond."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        deadlines = Deadlines(loop)
+        await asyncio.sleep(0)
+        assert abs(deadlines.now() - loop.time()) < LATE
+        started, until = deadlines.now(), time.perf_counter() + 0.0002
+        while time.perf_counter() < until:
+            pass
+        assert deadlines.now() - started >= 0.0002 * 0.9
+
+    run(scenario())
 
 
 def test_a_deadline_is_met_soon_after_and_never_before(run: Run):

@@ -79,7 +79,7 @@ class Reader:
 def make(form: str = "json", **options: Any) -> tuple[AccessLog, HandLoop, Reader]:
     loop = HandLoop()
     reader = options.pop("reader", None) or Reader()
-    log = AccessLog(form, Deadlines(loop), output=reader, clock=lambda: WALL, **options)  # type: ignore[arg-type]
+    log = AccessLog(form, Deadlines(loop, loop.time), output=reader, clock=lambda: WALL, **options)  # type: ignore[arg-type]
     return log, loop, reader
 
 
@@ -350,7 +350,7 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path):
 
 def test_a_straggler_after_the_end_writes_nowhere(tmp_path: Path):
     loop = HandLoop()
-    log = AccessLog("json", Deadlines(loop), path=tmp_path / "access.log")  # type: ignore[arg-type]
+    log = AccessLog("json", Deadlines(loop, loop.time), path=tmp_path / "access.log")  # type: ignore[arg-type]
     log.close()
     with (tmp_path / "other").open("wb"):
         log.finish(exchange())
