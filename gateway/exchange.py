@@ -43,7 +43,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "entrance", "error", "fields",
+        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "ended_at", "entrance", "error", "fields",
         "first_byte_at", "headers", "host", "host_sent", "http_version", "is_plain", "match_path", "method", "missed", "mount", "path",
         "peer", "peer_port", "query", "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status",
         "target", "traceparent", "trusted", "upstream_name", "websocket",
@@ -104,6 +104,7 @@ class Exchange:
         self.cache: Outcome | None = None  # of a route's cache
         self.started_at = started_at
         self.first_byte_at = 0.0
+        self.ended_at = 0.0  # its last byte was given to the client's connection, or nothing more will be
         self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -159,10 +160,10 @@ class ResponseHead:
 class Reply:
     """A response that we make ourselves, whole. It may be given to many requests: nobody changes it.
 
-    lines: its head as it is written, kept by who writes it.
+    written: what its head is written from, kept by who writes it.
     """
 
-    __slots__ = ("_fields", "body", "error", "headers", "lines", "status")
+    __slots__ = ("_fields", "body", "error", "headers", "status", "written")
 
     def __init__(
         self, status: int, headers: Headers | None = None, body: bytes = b"", error: GatewayError | None = None
@@ -171,7 +172,7 @@ class Reply:
         self.headers: Headers = headers if headers is not None else []
         self.body = body
         self.error = error
-        self.lines: bytes | None = None
+        self.written: object = None
         self._fields: Headers | None = None
 
     @property

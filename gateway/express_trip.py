@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
-CONTENT_LENGTH: Final = b"\r\ncontent-length: "
+CLOSES: Final = b"connection: close\r\n\r\n"
 BODILESS: Final = frozenset({204, 304})
 COPIED: Final = 16384  # bytes; a body below is put behind its head by copying it
 
@@ -47,7 +47,8 @@ class Trip:
     target's, the request (`upstream.sink.Sent`) and the sink of its answer.
 
     _link: the connection that the answer is to come by; None before and after. _headers: the request's fields where a
-    policy has edited them. _limit: None where the exchange has no total time.
+    policy has edited them. _limit: None where the exchange has no total time. _lines: of the answer's head, and whether
+    they say its length.
     """
 
     __slots__ = (
@@ -81,7 +82,7 @@ class Trip:
             reply = page_for(exchange, reply.error)
         try:
             response, body = self.pipeline.complete(exchange, reply)
-            lines = passed_on(reply, reply.fields, response.status, response.headers)
+            self._lines = passed_on(reply, reply.fields, response.status, response.headers, self._protocol.shared.stamps)
         except Exception as exc:  # of a policy over our own answer: it is not asked again
             exchange.error = error = as_error(exchange, exc)
             exchange.status = error.status
@@ -89,7 +90,7 @@ class Trip:
             self._protocol.answered(keep_alive=False)
         else:
             exchange.status = response.status
-            self._write_whole(lines, body)
+            self._write_whole(body)
         self.pipeline.finish(exchange)
 
     def ask_cache(self) -> None:
@@ -197,7 +198,7 @@ class Trip:
                 self.fault(exc)
                 return
         self.over(None)
-        self._write_whole(self._lines, body)
+        self._write_whole(body)
         self.pipeline.finish(self._exchange)
 
     def was_declined(self, head: AnswerHead) -> bool:
@@ -217,24 +218,24 @@ class Trip:
         try:
             self.pipeline.amend(exchange, response)
             assert head.forwarded is not None  # by `response_headers`
-            self._lines = passed_on(head, head.forwarded, response.status, response.headers)
+            stamps = self._protocol.shared.stamps
+            self._lines = passed_on(head, head.forwarded, response.status, response.headers, stamps)
         except Exception as exc:
             self.fault(exc)
             return None
         exchange.status = response.status
         return response
 
-    def _write_whole(self, lines: bytes, body: bytes) -> None:
-        exchange, protocol = self._exchange, self._protocol
-        length = b""
+    def _write_whole(self, body: bytes) -> None:
+        exchange = self._exchange
+        lines, says_length = self._lines
         if exchange.method == b"HEAD" or exchange.status in BODILESS:
             body = b""
-        elif lines.find(CONTENT_LENGTH) < 0:
-            length = b"content-length: %d\r\n" % len(body)
+        elif not says_length:
+            lines += b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self._send_with(b"".join((lines, protocol.shared.stamps.beside(lines), length, end)), body)
-        protocol.answered(keep_alive=self.keep_alive)
+        self._send_with((lines, b"\r\n" if self.keep_alive else CLOSES), body)
+        self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece
 
@@ -245,15 +246,13 @@ class Trip:
         response = self._response(head)
         if response is None:
             return
-        protocol = self._protocol
         self._started = True
         self._transform = response.transform
-        lines = self._lines
-        self._chunked = lines.find(CONTENT_LENGTH) < 0
-        coding = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self._pending = b"".join((lines, protocol.shared.stamps.beside(lines), coding, end))
-        protocol.loop.call_soon(self._send_pending)
+        lines, says_length = self._lines
+        self._chunked = not says_length
+        coding = b"" if says_length else b"transfer-encoding: chunked\r\n"
+        self._pending = b"".join((lines, coding, b"\r\n" if self.keep_alive else CLOSES))
+        self._protocol.loop.call_soon(self._send_pending)
         if is_event_stream(response.headers):
             assert self._link is not None
             self._link.allow_silence(self.timeouts.stream_idle)
@@ -295,7 +294,7 @@ class Trip:
             data = chunk(data) + LAST_CHUNK if last else chunk(data)
         if self._pending:
             head, self._pending = self._pending, b""
-            self._send_with(head, data)
+            self._send_with((head, b""), data)
         elif data:
             self._send(data)
 
@@ -313,12 +312,12 @@ class Trip:
         if not transport.is_closing():
             transport.write(data)
 
-    def _send_with(self, head: bytes, body: bytes) -> None:
+    def _send_with(self, head: tuple[bytes, bytes], body: bytes) -> None:
         """Both at once; what is long is not copied for that."""
         if len(body) < COPIED:
-            self._send(head + body)
+            self._send(b"".join((head[0], head[1], body)))
         elif not self._protocol.transport.is_closing():
-            self._protocol.transport.writelines((head, body))
+            self._protocol.transport.writelines((head[0] + head[1], body))
 
     # ------------------------------------------------------------ what goes wrong
 

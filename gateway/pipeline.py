@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gateway.policy import Admits, Amends, Finishes, Prepares
@@ -73,7 +74,8 @@ class Pipeline:
         return head, body
 
     def finish(self, exchange: Exchange) -> None:
-        """All hooks run, whatever one of them does: they write the log and release what `admit` took."""
+        """The exchange has ended. All hooks run, whatever one of them does: they write the log and release what `admit` took."""
+        exchange.ended_at = monotonic()
         for hook in self._finish:
             try:
                 hook(exchange)

@@ -210,7 +210,7 @@ class Router:
     def find(self, exchange: Exchange) -> tuple[Route, Captures] | Rejected | None:
         table = self._everywhere or self._known.get(exchange.host) or self._table(exchange.host)
         path = exchange.match_path
-        allow: frozenset[bytes] = frozenset()
+        allow: frozenset[bytes] | None = None
         for _, route in table.candidates(path):
             match = route.match
             captures = match.path.match(path)
@@ -220,10 +220,10 @@ class Router:
                 return route, captures
             if match.methods and exchange.method not in match.methods:
                 if match.takes_request(exchange):
-                    allow |= match.methods
+                    allow = match.methods if allow is None else allow | match.methods
             elif match.takes_request(exchange):
                 return route, captures
-        return Rejected(allow) if allow else None
+        return None if allow is None else Rejected(allow)
 
     def _table(self, authority: bytes) -> _Table:
         name = host_name(authority)
@@ -240,10 +240,10 @@ class Router:
 class _Table:
     """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the base of a pattern.
 
-    No base is longer than `_longest`, so a request's path is not looked at beyond it, however deep it is.
+    No base has more segments than `_depth`, so a request's path is not looked at beyond them, however deep it is.
     """
 
-    __slots__ = ("_below", "_exact", "_longest", "_roots")
+    __slots__ = ("_below", "_depth", "_exact", "_roots")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._exact: dict[bytes, list[tuple[int, Route]]] = {}
@@ -252,7 +252,7 @@ class _Table:
             path = route.match.path
             place = self._exact if path.is_exact else self._below
             place.setdefault(path.base, []).append((order, route))
-        self._longest = max(map(len, self._below), default=0)
+        self._depth = max([base.count(b"/") for base in self._below], default=0)
         self._roots = self._below.pop(b"", [])  # "/*" and all patterns without a literal beginning
 
     def candidates(self, path: bytes) -> Sequence[tuple[int, Route]]:
@@ -260,11 +260,13 @@ class _Table:
         found = self._exact.get(path)
         below = self._below
         if below:
-            end = len(path) if len(path) <= self._longest else path.rfind(b"/", 0, self._longest + 1)
-            while end > 0:
-                if at := below.get(path[:end]):
+            segments = path.split(b"/", self._depth + 1)
+            end = 0
+            for index in range(1, min(len(segments), self._depth + 1)):
+                end += 1 + len(segments[index])
+                at = below.get(path[:end])
+                if at is not None:
                     found = at if found is None else [*found, *at]
-                end = path.rfind(b"/", 0, end)
         if found is None:
             return self._roots
         return sorted([*found, *self._roots], key=_order)

@@ -166,7 +166,7 @@ class _Builder:
         self.draft = draft
         self.request_ids = RequestIds(config.server.request_id)
         self.readiness = draft.keep("readiness", None, Readiness)
-        self.counters = draft.keep("counters", None, lambda: Counters(deadlines.now))
+        self.counters = draft.keep("counters", None, Counters)
         log = config.access_log
         self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
         self.caching = self._caching()

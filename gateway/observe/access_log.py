@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     _Facts = tuple[bytes, bytes, str, int, str, str, str, str, int, bool]
 
 MADE_AT_ONCE: Final = 64  # lines; so many exchanges are kept until then
-FLUSH_SIZE: Final = 32 * 1024  # characters that are worth a write; half of what a pipe holds
+FLUSH_SIZE: Final = 32 * 1024  # bytes that are worth a write; half of what a pipe holds
 FLUSH_AFTER: Final = 0.9  # seconds that a line may wait for more, so that it is written within one
-BUFFER_LIMIT: Final = 4 * 1024 * 1024  # characters kept while they are not taken
+BUFFER_LIMIT: Final = 4 * 1024 * 1024  # bytes kept while they are not taken
 STDOUT: Final = 1
 CLOSE_PATIENCE: Final = 1.0  # seconds that the last write may wait for a reader
 
 _MEMO_ENTRIES: Final = 2048
-_MEMO_LENGTH: Final = 512  # characters
+_MEMO_LENGTH: Final = 512  # bytes
 _Key = TypeVar("_Key")
 
 log = logging.getLogger("gateway.access_log")
@@ -58,7 +58,7 @@ class AccessLog:
     """A `finish` policy that owns the lines until they are written.
 
     path: a file to append to; standard output where none is given. output: takes the lines in its place. clock: seconds
-    since the epoch; the times of exchanges are those of `deadlines.now`. buffer_limit: characters, may be set.
+    since the epoch; the times of exchanges are those of `deadlines.now`. buffer_limit: bytes, may be set.
     """
 
     __slots__ = (
@@ -83,11 +83,11 @@ class AccessLog:
         self._now = deadlines.now
         self._clock = clock
         self._second = -1
-        self._stamp = ""
+        self._stamp = b""
         self.buffer_limit = BUFFER_LIMIT
         self._rest = b""  # of an earlier write
-        self._ended: list[tuple[Exchange, float]] = []  # with the time of their end, and without a line until now
-        self._lines: list[str] = []
+        self._ended: list[Exchange] = []  # without a line until now
+        self._lines: list[bytes] = []
         self._size = 0
         self._flush_at = FLUSH_SIZE
         self._dropped = 0
@@ -99,10 +99,9 @@ class AccessLog:
         if not exchange.status and exchange.error is None:  # handed over: whoever took it has a line of its own
             return
         ended = self._ended
-        now = self._now()
         if self.deadline == NEVER:
-            self._deadlines.watch(self, now + FLUSH_AFTER)
-        ended.append((exchange, now))
+            self._deadlines.watch(self, exchange.ended_at + FLUSH_AFTER)
+        ended.append(exchange)
         if len(ended) >= MADE_AT_ONCE:
             self._make_lines()
             if self._size >= self._flush_at:
@@ -110,16 +109,16 @@ class AccessLog:
 
     def _make_lines(self) -> None:
         since_the_epoch = self._clock() - self._now()
-        for exchange, now in self._ended:
+        for exchange in self._ended:
             if self._size >= self.buffer_limit:
                 self._dropped += 1
                 continue
-            at = since_the_epoch + now
+            at = since_the_epoch + exchange.ended_at
             second = int(at)
             if second != self._second:
                 self._second = second
                 self._stamp = self._make_stamp(time.gmtime(second))
-            line = self._line(exchange, now, self._stamp, int((at - second) * 1000))
+            line = self._line(exchange, self._stamp, int((at - second) * 1000))
             self._lines.append(line)
             self._size += len(line)
         self._ended.clear()
@@ -142,7 +141,7 @@ class AccessLog:
         self._output.close()
 
     def _flush(self, patience: float) -> None:
-        data = self._rest + "".join(self._lines).encode("ascii")
+        data = self._rest + b"".join(self._lines)
         self._lines.clear()
         try:
             self._rest = data[self._output.write(data, patience) :]
@@ -172,57 +171,64 @@ class JsonLines:
     """Times are seconds, `duration` and `first_byte` since the request began. What an exchange does not have is left
     out, but for `route`, which is null then."""
 
-    __slots__ = ("_agents", "_facts")
+    __slots__ = ("_agents", "_clients", "_facts")
 
     def __init__(self) -> None:
-        self._agents: dict[bytes, str] = {}
-        self._facts: dict[_Facts, str] = {}
+        self._agents: dict[bytes, bytes] = {}
+        self._clients: dict[str, bytes] = {}
+        self._facts: dict[_Facts, bytes] = {}
 
-    def stamp(self, moment: time.struct_time) -> str:
-        return time.strftime('{"time":"%Y-%m-%dT%H:%M:%S', moment)
+    def stamp(self, moment: time.struct_time) -> bytes:
+        return time.strftime('{"time":"%Y-%m-%dT%H:%M:%S', moment).encode()
 
-    def line(self, exchange: Exchange, now: float, stamp: str, milliseconds: int) -> str:
+    def line(self, exchange: Exchange, stamp: bytes, milliseconds: int) -> bytes:
         started = exchange.started_at
-        path = exchange.mount + exchange.path
+        path = exchange.mount + exchange.path if exchange.mount else exchange.path
         if exchange.query is not None:
-            path += b"?" + exchange.query
+            path = path + b"?" + exchange.query
         error = exchange.error
         status = exchange.status
-        more = ""
-        if exchange.first_byte_at:
-            more = ',"first_byte":%.6f' % (exchange.first_byte_at - started)
-        if error is not None:
-            status = status or error.status
-            more += f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'
-        agent = referer = b""
+        agent = referer = more = b""
         for name, value in exchange.headers:
             if name == b"user-agent":
                 agent = value
             elif name == b"referer":
                 referer = value
+        if exchange.first_byte_at:
+            more = b',"first_byte":' + _seconds(exchange.first_byte_at - started)
+        if error is not None:
+            status = status or error.status
+            more += f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode()
         if agent:
             more += self._agents.get(agent) or self._new_agent(agent)
         if referer:
-            more += f',"referer":{quoted(referer.decode("latin-1"))}'
+            more += b',"referer":"' + _plain(referer) + b'"'
         if exchange.traceparent:
-            more += f',"traceparent":{quoted(exchange.traceparent.decode("latin-1"))}'
-        key = (
+            more += b',"traceparent":"' + _plain(exchange.traceparent) + b'"'
+        facts = (
             exchange.method, exchange.host, "" if exchange.route is None else exchange.route.name, status,
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
         )  # fmt: skip
-        duration = "%.6f" % (now - started)  # compiled, a format within an f-string is several times as slow
-        return (
-            f"{stamp}{_MILLISECONDS[milliseconds]}{quoted(exchange.request_id.decode('latin-1'))},"
-            f'"client":{quoted(exchange.client)},"path":{quoted(path.decode("latin-1"))}'
-            f'{self._facts.get(key) or self._new_facts(key)}"bytes_in":{exchange.bytes_in},'
-            f'"bytes_out":{exchange.bytes_out},"duration":{duration}{more}}}\n'
-        )
+        return b"".join(
+            (
+                stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
+                self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
+                self._facts.get(facts) or self._new_facts(facts), str(exchange.bytes_in).encode(),
+                b',"bytes_out":', str(exchange.bytes_out).encode(), b',"duration":', _seconds(exchange.ended_at - started),
+                more, b"}\n",
+            )
+        )  # fmt: skip
 
-    def _new_facts(self, key: _Facts) -> str:
-        method, host, route, status, version, entrance, upstream, target, attempts, reused = key
+    def _new_client(self, client: str) -> bytes:
+        text = f'","client":{quoted(client)},"path":"'.encode()
+        _remember(self._clients, client, text)
+        return text
+
+    def _new_facts(self, facts: _Facts) -> bytes:
+        method, host, route, status, version, entrance, upstream, target, attempts, reused = facts
         text = (
-            f',"method":{quoted(method.decode("latin-1"))},"host":{quoted(host.decode("latin-1"))},'
+            f'","method":{quoted(method.decode("latin-1"))},"host":{quoted(host.decode("latin-1"))},'
             f'"route":{quoted(route) if route else "null"},"status":{status},'
             f'"http":{quoted(version)},"entrance":{quoted(entrance)},'
         )
@@ -230,13 +236,30 @@ class JsonLines:
             text += f'"upstream":{quoted(upstream)},'
         if target:
             text += f'"target":{quoted(target)},"attempts":{attempts},"reused":{"true" if reused else "false"},'
-        _remember(self._facts, key, text)
-        return text
+        data = f'{text}"bytes_in":'.encode()
+        _remember(self._facts, facts, data)
+        return data
 
-    def _new_agent(self, agent: bytes) -> str:
-        text = f',"user_agent":{quoted(agent.decode("latin-1"))}'
+    def _new_agent(self, agent: bytes) -> bytes:
+        text = f',"user_agent":{quoted(agent.decode("latin-1"))}'.encode()
         _remember(self._agents, agent, text)
         return text
+
+
+def _plain(value: bytes) -> bytes:
+    """As it stands between the quotes of a JSON text."""
+    if value.translate(_IN_TEXTS) == value:
+        return value
+    return quoted(value.decode("latin-1"))[1:-1].encode()
+
+
+def _seconds(value: float) -> bytes:
+    """With microseconds. (`%.6f` takes several times as long.)"""
+    micro = int(value * 1e6 + 0.5)
+    milli = micro // 1000
+    if 0 <= milli < 1000:
+        return b"".join((b"0.", _DIGITS[milli], _DIGITS[micro - 1000 * milli]))
+    return b"%.6f" % value
 
 
 class CombinedLines:
@@ -244,10 +267,10 @@ class CombinedLines:
 
     __slots__ = ()
 
-    def stamp(self, moment: time.struct_time) -> str:
-        return time.strftime(f"%d/{_MONTHS[moment.tm_mon - 1]}/%Y:%H:%M:%S +0000", moment)
+    def stamp(self, moment: time.struct_time) -> bytes:
+        return time.strftime(f"%d/{_MONTHS[moment.tm_mon - 1]}/%Y:%H:%M:%S +0000", moment).encode()
 
-    def line(self, exchange: Exchange, _now: float, stamp: str, _milliseconds: int) -> str:
+    def line(self, exchange: Exchange, stamp: bytes, _milliseconds: int) -> bytes:
         agent = exchange.header(b"user-agent") or b""
         referer = exchange.header(b"referer") or b""
         path = exchange.mount + exchange.path
@@ -256,19 +279,21 @@ class CombinedLines:
         request = f"{exchange.method.decode('latin-1')} {path.decode('latin-1')} HTTP/{exchange.http_version}"
         status = exchange.status or (exchange.error.status if exchange.error is not None else 0)
         return (
-            f"{_escaped(exchange.client) or '-'} - - [{stamp}] "
+            f"{_escaped(exchange.client) or '-'} - - [{stamp.decode()}] "
             f'"{_escaped(request)}" {status} {exchange.bytes_out} '
             f'"{_escaped(referer.decode("latin-1")) or "-"}" "{_escaped(agent.decode("latin-1")) or "-"}"\n'
-        )
+        ).encode("ascii")
 
 
 _FORMATS: Final[dict[str, type[JsonLines | CombinedLines]]] = {"json": JsonLines, "combined": CombinedLines}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
-_MILLISECONDS: Final = tuple(f'.{number:03d}Z","request_id":' for number in range(1000))
+_DIGITS: Final = tuple(b"%03d" % number for number in range(1000))
+_MILLISECONDS: Final = tuple(b'.%03dZ","request_id":"' % number for number in range(1000))
+_IN_TEXTS: Final = bytes([byte if 32 <= byte < 127 and byte not in b'"\\' else 0 for byte in range(256)])  # 0 for all others
 _TO_ESCAPE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
-def _remember(memo: dict[_Key, str], key: _Key, text: str) -> None:
+def _remember(memo: dict[_Key, bytes], key: _Key, text: bytes) -> None:
     """Most requests repeat what others said. What is long is not kept; a full memo is cleared."""
     if len(text) > _MEMO_LENGTH:
         return

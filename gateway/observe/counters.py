@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange, Reply
@@ -64,14 +64,13 @@ class _Served:
 class Counters:
     """Counts an exchange when it is over, and those under way by route.
 
-    As a policy it has to be the first of its pipeline: `finish` takes back what `admit` has added. now: the clock of
-    `exchange.started_at`. max_series: combinations of labels that a table holds.
+    As a policy it has to be the first of its pipeline: `finish` takes back what `admit` has added. max_series: combinations
+    of labels that a table holds.
     """
 
-    __slots__ = ("_answered", "_errors", "_in_flight", "_max_series", "_now", "_retries", "_served")
+    __slots__ = ("_answered", "_errors", "_in_flight", "_max_series", "_retries", "_served")
 
-    def __init__(self, now: Callable[[], float], max_series: int = MAX_SERIES) -> None:
-        self._now = now
+    def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
         self._in_flight: dict[str, int] = {}
         self._served: dict[_Kind, _Served] = {}
@@ -112,7 +111,7 @@ class Counters:
         served = self._served.get((name, exchange.method, status, upstream, target))
         if served is None:
             served = self._first(name, exchange.method, status, upstream, target)
-        seconds = self._now() - exchange.started_at
+        seconds = exchange.ended_at - exchange.started_at
         served.buckets[bisect_left(BOUNDS, seconds)] += 1
         served.seconds += seconds
         served.bytes_in += exchange.bytes_in

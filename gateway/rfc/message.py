@@ -42,9 +42,8 @@ QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x
 _NAME = re.compile(TOKEN).fullmatch
 _IN_VALUES: Final = bytes([byte == 9 or (byte >= 32 and byte != 127) for byte in range(256)])  # 1 for what may be in a value
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
-_USUAL_REQUEST_LINE = re.compile(
-    rb"(" + TOKEN + rb") (/[^\x00-\x20#?\\\x7f]*)(?:\?([^\x00-\x20#\\\x7f]*))? HTTP/1\.([01])(?:\r\n|\Z)"
-).match
+_IN_TARGETS: Final = bytes([0 if byte <= 0x20 or byte in b"#\\\x7f" else byte for byte in range(256)])  # 0 for what may not be
+_USUAL_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _CODINGS = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
 
@@ -185,17 +184,17 @@ class RequestHead:
 
 def read_request_head(block: bytes) -> RequestHead:
     """The head of a request, without its empty line. Raises a GatewayError with the status to answer."""
-    usual = _USUAL_REQUEST_LINE(block)
-    if usual is None:
-        return _read_unusual_head(block)
-    method, path, query, minor = usual.groups()
-    block = block[usual.end() :]
-    if minor == b"0":
-        return RequestHead(method, path, query, 0, _read_head_fields(block, 0))
-    fields = _blocks.get(block) or _read_head_fields(block, 1)
-    if fields.hosts != 1:
-        raise BadRequest("not exactly one Host")
-    return RequestHead(method, path, query, 1, fields)
+    line, _, rest = block.partition(b"\r\n")
+    parts = line.split(b" ")
+    if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in _USUAL_METHODS:
+        target = parts[1]
+        if target[:1] == b"/" and target.translate(_IN_TARGETS) == target:
+            fields = _blocks.get(rest) or _read_head_fields(rest, 1)
+            if fields.hosts != 1:
+                raise BadRequest("not exactly one Host")
+            path, mark, query = target.partition(b"?")
+            return RequestHead(parts[0], path, query if mark else None, 1, fields)
+    return _read_unusual_head(line, rest)
 
 
 _blocks: dict[bytes, HeadFields] = {}
@@ -283,9 +282,9 @@ def check_request_coding(coding: bytes, lines: int) -> None:
     raise BadRequest("invalid Transfer-Encoding")
 
 
-def _read_unusual_head(block: bytes) -> RequestHead:
-    """One whose target is in absolute form or `*`, or one that is to be refused."""
-    line, _, rest = block.partition(b"\r\n")
+def _read_unusual_head(line: bytes, rest: bytes) -> RequestHead:
+    """One of HTTP/1.0, one with a method of its own, one whose target is in absolute form or `*`, or one that is to be
+    refused."""
     matched = _REQUEST_LINE(line)
     if matched is None:
         raise BadRequest("malformed request line")
@@ -331,11 +330,11 @@ class AnswerHead:
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
     special: the fields among `headers` that are about framing and connection, and Via. forwarded: what becomes of the
-    fields on their way to the client, and lines: how that is written; both kept by who makes them. Heads of equal lines
-    may be one object.
+    fields on their way to the client, and written: how that is; both kept by who makes them. Heads of equal lines may be
+    one object.
     """
 
-    __slots__ = ("forwarded", "headers", "keep_alive", "length", "lines", "minor", "special", "status")
+    __slots__ = ("forwarded", "headers", "keep_alive", "length", "minor", "special", "status", "written")
 
     def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
         self.status = status
@@ -345,7 +344,7 @@ class AnswerHead:
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
         self.forwarded: list[Pair] | None = None
-        self.lines: bytes | None = None
+        self.written: object = None
 
 
 _answers: dict[bytes, AnswerHead] = {}

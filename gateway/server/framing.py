@@ -18,6 +18,10 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}".encode()
 
 
+CONTENT_LENGTH: Final = b"content-length"
+BROKEN: Final = "a header field holds a line break"
+_IN_LINES: Final = bytes([32 if byte in b"\r\n\0" else byte for byte in range(256)])  # what may not stand in a line becomes another
+
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
 
 
@@ -30,20 +34,52 @@ def field_lines(headers: Headers) -> bytes:
     """Each with its CRLF. Raises RuntimeError where a field holds a line break."""
     data = b"\r\n".join([*map(b": ".join, headers), b""])
     if has_stray_break(data, len(headers)):
-        raise RuntimeError("a header field holds a line break")
+        raise RuntimeError(BROKEN)
     return data
 
 
-def passed_on(source: AnswerHead | Reply, fields: Headers, status: int, headers: Headers) -> bytes:
-    """`answer_lines` for what was made of a target's answer or of a reply that had these `fields`: where policies have
-    only added to them, what is known to be well written is not written again."""
+class Written:
+    """The head of an answer as it is written, but for how its body ends: what a target or a reply says, and what of these
+    stamps it does not say itself. lines: each with its CRLF. says_length: Content-Length is among them."""
+
+    __slots__ = ("lines", "says_length", "stamps")
+
+    def __init__(self, status: int, headers: Headers, stamps: Stamps) -> None:
+        self.stamps = stamps
+        self.says_length = False
+        for name, _ in headers:
+            if name == CONTENT_LENGTH:
+                self.says_length = True
+        self.lines = answer_lines(status, headers) + stamps.beside(headers).block
+
+
+def passed_on(
+    source: AnswerHead | Reply, fields: Headers, status: int, headers: Headers, stamps: Stamps
+) -> tuple[bytes, bool]:
+    """What `Written` says, of what was made of a target's answer or of a reply that had these `fields`: where policies have
+    only added to them, what is known to be well written is not written again. Raises RuntimeError where a field holds a
+    line break."""
     known = len(fields)
     if status != source.status or headers[:known] != fields:
-        return answer_lines(status, headers)
-    lines = source.lines
-    if lines is None:
-        lines = source.lines = answer_lines(status, fields)
-    return lines + field_lines(headers[known:])
+        return _anew(status, headers, stamps)
+    written = source.written
+    if not isinstance(written, Written) or written.stamps is not stamps:
+        source.written = written = Written(status, fields, stamps)
+    if len(headers) == known:
+        return written.lines, written.says_length
+    pieces = [written.lines]
+    for name, value in headers[known:]:
+        if name == CONTENT_LENGTH or name in stamps.names:
+            return _anew(status, headers, stamps)
+        if name.translate(_IN_LINES) != name or value.translate(_IN_LINES) != value:
+            raise RuntimeError(BROKEN)
+        pieces += (name, b": ", value, b"\r\n")
+    return b"".join(pieces), written.says_length
+
+
+def _anew(status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:
+    written = Written(status, headers, stamps)
+    return written.lines, written.says_length
 
 
 def interim_lines(status: int, headers: Headers) -> bytes:
@@ -67,24 +103,24 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 class Stamps:
     """The fields that the server itself adds to every answer, such as Date, as they are sent."""
 
-    __slots__ = ("_fields", "_parts", "_said", "block")
+    __slots__ = ("_parts", "block", "fields", "names")
 
     def __init__(self, fields: Headers) -> None:
-        self._fields = fields
+        self.fields = fields
         self._parts: dict[bytes, Stamps] = {}
-        self._said = [(b"\r\n%b: " % name, name) for name, _ in fields]
+        self.names = frozenset([name for name, _ in fields])
         self.block = b"".join([b"%b: %b\r\n" % pair for pair in fields])
 
     def without(self, name: bytes) -> Stamps:
         """The others, where the app says one of them itself."""
         part = self._parts.get(name)
         if part is None:
-            part = self._parts[name] = Stamps([pair for pair in self._fields if pair[0] != name])
+            part = self._parts[name] = Stamps([pair for pair in self.fields if pair[0] != name])
         return part
 
-    def beside(self, lines: bytes) -> bytes:
-        """Those that are not among these lines, whose names are in lowercase."""
-        for mark, name in self._said:
-            if lines.find(mark) >= 0:
-                return self.without(name).beside(lines)
-        return self.block
+    def beside(self, headers: Headers) -> Stamps:
+        """Those that are not among these fields, whose names are in lowercase."""
+        for name, _ in headers:
+            if name in self.names:
+                return self.without(name).beside(headers)
+        return self

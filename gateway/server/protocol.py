@@ -48,6 +48,7 @@ LAST_CALL_SECONDS: Final = 1.0  # for a client that has its request on its way w
 WRITE_HIGH_WATER: Final = 65536
 
 CR_LF: Final = (0x0D, 0x0A)
+HEAD_END: Final = b"\r\n\r\n"
 BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 
 # Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.
@@ -171,8 +172,14 @@ class GatewayProtocol:
     def _read_head(self, data: bytes) -> None:
         if not self._scanned and data[0] in CR_LF:
             data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
-        end = data.find(b"\r\n\r\n", self._scanned)
         settings = self.settings
+        if data[-4:] == HEAD_END and len(data) <= settings.max_header_size and not self._scanned:
+            head = self._parsed(data[:-4])  # a head alone, as most are; in what is more than one it finds an empty line
+            if not isinstance(head, GatewayError):
+                self._buffer = b""
+                self._start(head, b"")
+                return
+        end = data.find(HEAD_END, self._scanned)
         if end < 0 or end > settings.max_header_size:
             if len(data) > settings.max_header_size:
                 self._refuse(self._too_large(data))
@@ -189,16 +196,23 @@ class GatewayProtocol:
             return
         self._buffer = b""
         self._scanned = 0
+        head = self._parsed(data[:end])
+        if isinstance(head, GatewayError):
+            self._refuse(head)
+        else:
+            self._start(head, data[end + 4 :])
+
+    def _parsed(self, block: bytes) -> RequestHead | GatewayError:
+        """A head without its empty line; or what is wrong with it."""
         try:
-            head = read_request_head(data[:end])
-            if len(head.fields.headers) > settings.max_headers:
-                raise HeaderTooLarge(f"over {settings.max_headers} fields")
-            if len(head.path) + len(head.query or b"") > settings.max_target_size:
-                raise TargetTooLong
+            head = read_request_head(block)
         except GatewayError as exc:
-            self._refuse(exc)
-            return
-        self._start(head, data[end + 4 :])
+            return exc
+        if len(head.fields.headers) > self.settings.max_headers:
+            return HeaderTooLarge(f"over {self.settings.max_headers} fields")
+        if len(head.path) + len(head.query or b"") > self.settings.max_target_size:
+            return TargetTooLong()
+        return head
 
     def _too_large(self, data: bytes) -> GatewayError:
         """414 when it is the target that takes the room, 431 otherwise."""

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.exchange import Exchange
 
 OUTCOME = {
-    "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "error", "first_byte_at", "host_sent", "missed", "reused", "status",
+    "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "ended_at", "error", "first_byte_at", "host_sent", "missed", "reused", "status",
     "target",
 }  # fmt: skip
 GIVEN = {"fields", "headers", "http_version", "is_plain", "method", "mount", "path", "peer", "peer_port", "query", "scheme", "special", "started_at"}

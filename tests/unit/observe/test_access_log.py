@@ -89,6 +89,7 @@ def exchange(**fields: Any) -> Exchange:
         started_at=49.5,
     )  # fmt: skip
     made.status = 200
+    made.ended_at = 50.0
     made.client = "192.0.2.1"
     made.host = b"example.com"
     made.request_id = b"id1"

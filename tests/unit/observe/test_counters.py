@@ -17,6 +17,7 @@ NOW = 100.0
 
 def exchange(**fields: Any) -> Exchange:
     made = Exchange(fields.pop("method", b"GET"), b"/", None, [], started_at=fields.pop("started_at", NOW))
+    made.ended_at = NOW
     route = fields.pop("route", "api")
     made.route = SimpleNamespace(name=route) if route else None
     target = fields.pop("target", "t1")
@@ -30,7 +31,7 @@ def exchange(**fields: Any) -> Exchange:
 
 
 def counted(*exchanges: Exchange) -> dict[str, dict[tuple[str, ...], Any]]:
-    counters = Counters(lambda: NOW)
+    counters = Counters()
     for each in exchanges:
         counters.admit(each)
         counters.finish(each)
@@ -70,7 +71,7 @@ def test_bytes_are_counted_by_route():
 
 
 def test_what_is_under_way_is_seen_until_it_is_over():
-    counters = Counters(lambda: NOW)
+    counters = Counters()
     first, second = exchange(status=200), exchange(status=200)
     counters.admit(first)
     counters.admit(second)
@@ -81,7 +82,7 @@ def test_what_is_under_way_is_seen_until_it_is_over():
 
 
 def test_an_exchange_that_failed_before_it_was_admitted_leaves_nothing_under_way():
-    counters = Counters(lambda: NOW)
+    counters = Counters()
     counters.finish(exchange(status=500, error=ConnectionRefused()))
     assert samples(counters)["gateway_requests_in_flight"] == {}
 
@@ -113,7 +114,7 @@ def test_a_refusal_without_a_target_is_no_upstream_error():
 
 
 def test_what_was_handed_over_is_not_counted():
-    counters = Counters(lambda: NOW)
+    counters = Counters()
     counters.finish(exchange())
     assert samples(counters)["gateway_requests_total"] == {}
 
@@ -131,7 +132,7 @@ def test_a_duration_is_in_the_first_bucket_that_reaches_it(durations):
 
 
 def test_a_full_table_counts_under_other():
-    counters = Counters(lambda: NOW, max_series=2)
+    counters = Counters(max_series=2)
     for number in range(5):
         counters.finish(exchange(status=200, route="", target=f"t{number}"))
         counters.finish(exchange(status=502, route="", target=f"t{number}", error=ConnectionRefused()))
@@ -142,7 +143,7 @@ def test_a_full_table_counts_under_other():
 
 
 def test_collected_numbers_do_not_change_any_more():
-    counters = Counters(lambda: NOW)
+    counters = Counters()
     counters.finish(exchange(status=200, route=""))
     before = samples(counters)
     counters.finish(exchange(status=200, route=""))

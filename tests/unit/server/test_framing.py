@@ -10,16 +10,23 @@ from gateway.outgoing import response_headers
 from gateway.rfc.message import read_answer_head
 from gateway.server.framing import Stamps, answer_lines, chunk, passed_on
 
-NAMES = st.sampled_from([b"a", b"b", b"date", b"content-length-not", b"set-cookie"])
+NAMES = st.sampled_from([b"a", b"b", b"date", b"etag", b"content-length", b"set-cookie"])
 VALUES = st.sampled_from([b"", b"1", b"two words", b"\xff"])
+STAMPS = Stamps([(b"date", b"today"), (b"server", b"us")])
 HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
+
+
+def fields_of(lines: bytes) -> list[bytes]:
+    """A status line and, whatever their order between different names, the field lines."""
+    first, *fields = lines.split(b"\r\n")
+    return [first, *sorted(fields, key=lambda field: field.partition(b":")[0])]
 
 
 @given(HEADERS, HEADERS, st.sampled_from(["keep", "drop the first", "change the first"]), st.sampled_from([200, 404]))
 def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(received, added, change, status):
-    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in received)]
+    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in received if name != b"content-length")]
     head = read_answer_head(b"\r\n".join(lines), b"GET")
-    for _ in range(2):  # the second time from what was kept
+    for stamps in (STAMPS, STAMPS, Stamps([(b"date", b"tomorrow")])):  # the second time from what was kept
         headers = response_headers(head)
         forwarded = head.forwarded
         assert forwarded is not None
@@ -28,7 +35,11 @@ def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(receive
         elif change == "change the first":
             headers[0] = (headers[0][0], b"other")
         headers += added
-        assert passed_on(head, forwarded, status, headers) == answer_lines(status, headers)
+        written, says_length = passed_on(head, forwarded, status, headers, stamps)
+        names = {name for name, _ in headers}
+        assert says_length == (b"content-length" in names)
+        own = [pair for pair in stamps.fields if pair[0] not in names]
+        assert fields_of(written) == fields_of(answer_lines(status, [*headers, *own]))
 
 
 @pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"])
@@ -40,15 +51,18 @@ def test_a_line_break_that_a_policy_lets_in_never_leaves(value):
     with pytest.raises(RuntimeError):
         answer_lines(200, [(b"x", value)])
     with pytest.raises(RuntimeError):
-        passed_on(head, forwarded, 200, [*headers, (b"x", value)])
+        passed_on(head, forwarded, 200, [*headers, (b"x", value)], STAMPS)
+    with pytest.raises(RuntimeError):
+        passed_on(head, forwarded, 200, [*headers, (b"x" + value, b"y")], STAMPS)
+    with pytest.raises(RuntimeError):
+        passed_on(head, forwarded, 404, [*headers, (b"x", value)], STAMPS)
 
 
 def test_the_server_adds_what_the_answer_does_not_say():
-    stamps = Stamps([(b"date", b"today"), (b"server", b"us")])
-    assert stamps.beside(b"HTTP/1.1 200 OK\r\na: b\r\n") == b"date: today\r\nserver: us\r\n"
-    assert stamps.beside(b"HTTP/1.1 200 OK\r\ndate: then\r\n") == b"server: us\r\n"
-    assert stamps.beside(b"HTTP/1.1 200 OK\r\nserver: them\r\ndate: then\r\n") == b""
-    assert stamps.beside(b"HTTP/1.1 200 OK\r\nx-date: then\r\n") == b"date: today\r\nserver: us\r\n"
+    assert STAMPS.beside([(b"a", b"b")]).block == b"date: today\r\nserver: us\r\n"
+    assert STAMPS.beside([(b"date", b"then")]).block == b"server: us\r\n"
+    assert STAMPS.beside([(b"server", b"them"), (b"date", b"then")]).block == b""
+    assert STAMPS.beside([(b"x-date", b"then")]).block == b"date: today\r\nserver: us\r\n"
 
 
 def test_no_data_makes_no_chunk():
