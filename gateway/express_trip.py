@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
+HEAD_END: Final = b"\r\n\r\n"
 CLOSES: Final = b"connection: close\r\n\r\n"
 BODILESS: Final = frozenset({204, 304})
 COPIED: Final = 16384  # bytes; a body below is put behind its head by copying it
@@ -152,8 +153,8 @@ class Trip:
         if block is not None:
             return b"".join(
                 (
-                    exchange.method, b" ", self.target(route), b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block,
-                    b"content-length: %d\r\n\r\n" % length if framed else b"\r\n", body,
+                    exchange.method, b" ", self.target(route), b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block[0],
+                    block[1], exchange.request_id, b"\r\ncontent-length: %d\r\n\r\n" % length if framed else HEAD_END, body,
                 )
             )  # fmt: skip
         headers = [(b"host", exchange.host_sent), *(fields.of(exchange) if prepared is None else prepared)]

@@ -45,9 +45,9 @@ class RequestFields:
         self._drop_untraced = self._drop | {b"traceparent", b"tracestate"}  # these mean nothing without a valid parent
         self._written: dict[tuple[str, str, bytes, bytes], bytes] = {}
 
-    def block(self, exchange: Exchange) -> bytes | None:
-        """The same fields as `of` gives, as they are sent, where nobody edits them: the client's lines as it wrote them,
-        and ours. None where their making takes more than leaving some out."""
+    def block(self, exchange: Exchange) -> tuple[bytes, bytes] | None:
+        """The same fields as `of` gives, as they are sent, where nobody edits them: the client's lines as it wrote them, and
+        ours up to the value of the request's id. None where their making takes more than leaving some out."""
         fields = exchange.fields
         if fields is None or not fields.is_usual or exchange.trusted or exchange.headers is not fields.headers:
             return None
@@ -57,12 +57,11 @@ class RequestFields:
             for name, _ in fields.special:
                 if name == b"via":
                     return None
-            lines, headers = fields.lines, fields.headers
-            lines = [lines[index] for index in range(len(lines)) if headers[index][0] not in drop]
+            lines = [line.text for line in fields.lines if not line.name.is_in(drop)]
             lines.append(b"")
             kept = fields.kept = (drop, b"\r\n".join(lines))
         client = (exchange.peer, exchange.client, exchange.scheme, exchange.host)
-        return b"".join((kept[1], self._written.get(client) or self._write(client), exchange.request_id, b"\r\n"))
+        return kept[1], self._written.get(client) or self._write(client)
 
     def _write(self, client: tuple[str, str, bytes, bytes]) -> bytes:
         """What is ours to say of this client, up to the value of the request's id."""

@@ -211,7 +211,7 @@ class Router:
         table = self._everywhere or self._known.get(exchange.host) or self._table(exchange.host)
         path = exchange.match_path
         allow: frozenset[bytes] | None = None
-        for _, route in table.candidates(path):
+        for route in table.candidates(path):
             match = route.match
             captures = match.path.match(path)
             if captures is None:
@@ -238,7 +238,8 @@ class Router:
 
 
 class _Table:
-    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the base of a pattern.
+    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the base of a pattern. With each
+    lie all that may match there, in file order.
 
     No base has more segments than `_depth`, so a request's path is not looked at beyond them, however deep it is.
     """
@@ -246,34 +247,43 @@ class _Table:
     __slots__ = ("_below", "_depth", "_exact", "_roots")
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._exact: dict[bytes, list[tuple[int, Route]]] = {}
-        self._below: dict[bytes, list[tuple[int, Route]]] = {}
+        exact: dict[bytes, list[int]] = {}
+        below: dict[bytes, list[int]] = {}
         for order, route in enumerate(routes):
             path = route.match.path
-            place = self._exact if path.is_exact else self._below
-            place.setdefault(path.base, []).append((order, route))
-        self._depth = max([base.count(b"/") for base in self._below], default=0)
-        self._roots = self._below.pop(b"", [])  # "/*" and all patterns without a literal beginning
+            (exact if path.is_exact else below).setdefault(path.base, []).append(order)
+        roots = below.pop(b"", [])  # "/*" and all patterns without a literal beginning
 
-    def candidates(self, path: bytes) -> Sequence[tuple[int, Route]]:
-        """Those whose literal beginning fits, in file order; not to be changed by the caller."""
+        def found(path: bytes, *more: int) -> tuple[Route, ...]:
+            above = [order for base in _bases(path) for order in below.get(base, ())]
+            return tuple(routes[order] for order in sorted({*roots, *above, *more}))
+
+        self._exact = {path: found(path, *orders) for path, orders in exact.items()}
+        self._below = {base: found(base) for base in below}
+        self._roots = found(b"")
+        self._depth = max([base.count(b"/") for base in below], default=0)
+
+    def candidates(self, path: bytes) -> tuple[Route, ...]:
+        """Those whose literal beginning fits."""
         found = self._exact.get(path)
-        below = self._below
-        if below:
+        if found is not None:
+            return found
+        found = self._roots
+        if self._depth:
             segments = path.split(b"/", self._depth + 1)
             end = 0
             for index in range(1, min(len(segments), self._depth + 1)):
                 end += 1 + len(segments[index])
-                at = below.get(path[:end])
-                if at is not None:
-                    found = at if found is None else [*found, *at]
-        if found is None:
-            return self._roots
-        return sorted([*found, *self._roots], key=_order)
+                found = self._below.get(path[:end]) or found
+        return found
 
 
-def _order(entry: tuple[int, Route]) -> int:
-    return entry[0]
+def _bases(path: bytes) -> Iterator[bytes]:
+    """The path and all that it lies below, up to a slash each."""
+    end = len(path)
+    while end > 0:
+        yield path[:end]
+        end = path.rfind(b"/", 0, end)
 
 
 def quoted(captures: Captures) -> Captures:

@@ -61,52 +61,70 @@ MEANINGS: Final = {
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
 
-_memo: dict[bytes, Pair] = {}
-
-
 class MalformedField(ValueError):
     """A field line that RFC 9112 section 5 does not allow."""
 
 
-class _Name:
-    """A field name that was seen. lines: how many of its lines were remembered."""
+class Name:
+    """A field name as it was spelled. is_special: a proxy itself acts on the field (`headers.SPECIAL`). lines: how many of
+    its lines were remembered."""
 
-    __slots__ = ("lines", "lowercase")
+    __slots__ = ("_asked", "_is_in", "is_special", "lines", "lowercase")
 
     def __init__(self, lowercase: bytes) -> None:
         self.lowercase = lowercase
+        self.is_special = lowercase in SPECIAL
         self.lines = 0
+        self._asked: frozenset[bytes] = frozenset()
+        self._is_in = False
+
+    def is_in(self, names: frozenset[bytes]) -> bool:
+        """The same as `lowercase in names`, for who asks about the same names again and again."""
+        if self._asked is not names:
+            self._asked = names
+            self._is_in = self.lowercase in names
+        return self._is_in
 
 
-_names: dict[bytes, _Name] = {}
+class Line:
+    """A valid field line. text: as received."""
+
+    __slots__ = ("name", "pair", "text")
+
+    def __init__(self, text: bytes, name: Name, value: bytes) -> None:
+        self.text = text
+        self.name = name
+        self.pair: Pair = (name.lowercase, value)
 
 
-def _learn(line: bytes) -> Pair:
+_memo: dict[bytes, Line] = {}
+_names: dict[bytes, Name] = {}
+
+
+def read_line(text: bytes) -> Line:
+    """A line without its CRLF. Raises MalformedField."""
+    return _memo.get(text) or _learn(text)
+
+
+def _learn(text: bytes) -> Line:
     """A line that is not in the memo. Where a name's lines are ever new ones, they soon take no more room there."""
-    spelled, colon, value = line.partition(b":")
-    name = _names.get(spelled) or _learn_name(spelled, line)
+    spelled, colon, value = text.partition(b":")
+    name = _names.get(spelled) or _learn_name(spelled, text)
     if not colon or 0 in value.translate(_IN_VALUES):
-        raise MalformedField(repr(line[:80]))
-    pair = (name.lowercase, value.strip(b" \t"))
-    if name.lines < LINES_OF_A_NAME and len(line) <= MEMO_LINE:
+        raise MalformedField(repr(text[:80]))
+    line = Line(text, name, value.strip(b" \t"))
+    if name.lines < LINES_OF_A_NAME and len(text) <= MEMO_LINE:
         name.lines += 1
         if len(_memo) >= MEMO_LINES:
             _memo.clear()
-        _memo[line] = pair
-    return pair
+        _memo[text] = line
+    return line
 
 
-def _learn_new(lines: list[bytes], fields: list[Pair | None]) -> None:
-    """Fill in those that the memo did not have. Raises MalformedField."""
-    for index in range(len(lines)):
-        if fields[index] is None:
-            fields[index] = _learn(lines[index])
-
-
-def _learn_name(spelled: bytes, line: bytes) -> _Name:
+def _learn_name(spelled: bytes, text: bytes) -> Name:
     if _NAME(spelled) is None:
-        raise MalformedField(repr(line[:80]))
-    name = _Name(spelled.lower())
+        raise MalformedField(repr(text[:80]))
+    name = Name(spelled.lower())
     if len(spelled) <= MEMO_LINE:
         if len(_names) >= MEMO_NAMES:
             _names.clear()
@@ -116,10 +134,7 @@ def _learn_name(spelled: bytes, line: bytes) -> _Name:
 
 def read_fields(lines: list[bytes]) -> list[Pair]:
     """Field lines without their CRLF as pairs, names in lowercase. Raises MalformedField."""
-    fields: list[Pair | None] = list(map(_memo.get, lines))
-    if None in fields:
-        _learn_new(lines, fields)
-    return fields  # type: ignore[return-value]  # no None among them any more
+    return [read_line(text).pair for text in lines]
 
 
 _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
@@ -146,10 +161,10 @@ class HeadFields:
         "upgrade",
     )  # fmt: skip
 
-    def __init__(self, lines: list[bytes], headers: list[Pair], *, keep_alive: bool = True) -> None:
+    def __init__(self, lines: list[Line], *, keep_alive: bool = True) -> None:
         self.lines = lines
-        self.headers = headers
-        self.special = special = [pair for pair in headers if pair[0] in SPECIAL]
+        self.headers = [line.pair for line in lines]
+        self.special = special = [line.pair for line in lines if line.name.is_special]
         self.is_plain = len(special) == 1 and special[0][0] == b"host"
         self.is_usual = True
         self.hosts = 0
@@ -202,15 +217,18 @@ _blocks: dict[bytes, HeadFields] = {}
 
 def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     """The lines of a request of HTTP/1.`minor`. Raises a GatewayError."""
-    lines = block.split(b"\r\n") if block else []
-    headers: list[Pair | None] = list(map(_memo.get, lines))
-    repeated = None not in headers
-    if not repeated:
-        try:
-            _learn_new(lines, headers)
-        except MalformedField as exc:
-            raise BadRequest(f"malformed field line {exc}") from None
-    fields = HeadFields(lines, headers, keep_alive=minor == 1)  # type: ignore[arg-type]  # no None among them any more
+    lines: list[Line] = []
+    repeated = True
+    try:
+        for text in block.split(b"\r\n") if block else ():
+            line = _memo.get(text)
+            if line is None:
+                repeated = False
+                line = _learn(text)
+            lines.append(line)
+    except MalformedField as exc:
+        raise BadRequest(f"malformed field line {exc}") from None
+    fields = HeadFields(lines, keep_alive=minor == 1)
     _interpret(fields, minor)
     if repeated and minor and len(block) <= MEMO_BLOCK:
         if len(_blocks) >= MEMO_BLOCKS:
@@ -312,9 +330,8 @@ def _read_unusual_head(line: bytes, rest: bytes) -> RequestHead:
 
 def _with_host(fields: HeadFields, host: bytes, minor: int) -> HeadFields:
     """RFC 9112 section 3.2.2: Host is replaced by the authority of the target."""
-    kept = [index for index, (name, _) in enumerate(fields.headers) if name != b"host"]
-    lines = [b"host: " + host, *(fields.lines[index] for index in kept)]
-    changed = HeadFields(lines, [(b"host", host), *(fields.headers[index] for index in kept)])
+    kept = [line for line in fields.lines if line.name.lowercase != b"host"]
+    changed = HeadFields([Line(b"host: " + host, Name(b"host"), host), *kept])
     _interpret(changed, minor)
     return changed
 
@@ -361,14 +378,18 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     lines = block.split(b"\r\n")
     first = lines.pop(0)
     status, minor = _status_memo.get(first) or _learn_status(first)
-    headers: list[Pair | None] = list(map(_memo.get, lines))
-    repeated = None not in headers
-    if not repeated:
-        try:
-            _learn_new(lines, headers)
-        except MalformedField as exc:
-            raise BadResponse(f"malformed field line {exc}") from None
-    head = AnswerHead(status, minor, headers)  # type: ignore[arg-type]  # no None among them any more
+    headers: list[Pair] = []
+    repeated = True
+    try:
+        for text in lines:
+            line = _memo.get(text)
+            if line is None:
+                repeated = False
+                line = _learn(text)
+            headers.append(line.pair)
+    except MalformedField as exc:
+        raise BadResponse(f"malformed field line {exc}") from None
+    head = AnswerHead(status, minor, headers)
     _frame(head, method)
     if repeated and method != b"HEAD" and len(block) <= MEMO_BLOCK:
         if len(_answers) >= MEMO_BLOCKS:
