@@ -20,7 +20,7 @@ from gateway.rfc.headers import end_to_end, is_event_stream
 from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
 from gateway.server.refusal import refusal
 from gateway.upstream.connection import serialize_head
-from gateway.upstream.sink import Outgoing
+from gateway.upstream.sink import Outgoing, Sent, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -40,10 +40,11 @@ log = logging.getLogger("gateway")
 HEAD_END: Final = b"\r\n\r\n"
 CLOSES: Final = b"connection: close\r\n\r\n"
 BODILESS: Final = frozenset({204, 304})
+NO_TIMES: Final = Timeouts()  # before the request has a target
 COPIED: Final = 16384  # bytes; a body below is put behind its head by copying it
 
 
-class Trip:
+class Trip(Sent):
     """One exchange and its answer. To the client's connection it is what that serves (`server.stream.Served`); to a
     target's, the request (`upstream.sink.Sent`) and the sink of its answer.
 
@@ -54,15 +55,15 @@ class Trip:
 
     __slots__ = (
         "_body", "_chunked", "_exchange", "_gateway", "_headers", "_limit", "_lines", "_link", "_pending", "_protocol", "_request",
-        "_share", "_started", "_target", "_transform", "keep_alive", "length", "method", "pipeline", "timeouts",
+        "_share", "_started", "_target", "_transform", "keep_alive", "pipeline",
     )  # fmt: skip
 
     closes: Final = False  # a request that says so does not come by this lane
-    upgrade: Final = False
 
     def __init__(
         self, gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, body: bytes, exchange: Exchange
     ) -> None:
+        super().__init__(head.method, len(body), NO_TIMES)
         self._gateway = gateway
         self._protocol = protocol
         self._body = body
@@ -121,12 +122,11 @@ class Trip:
         exchange.target = self._target = target
         exchange.attempts = 1
         exchange.reused = True
-        self.length = exchange.bytes_in = len(self._body)
+        exchange.bytes_in = self.length
         self._transform: BodyTransform | None = None
         self._pending = b""
         self._chunked = False
         self._link = link
-        self.method = exchange.method
         self.timeouts = share.timeouts
         if share.timeouts.total is not None:
             self._limit = limit = TotalTime(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from gateway.errors import BadRequest
@@ -11,9 +11,9 @@ from gateway.policies.template import Template, capture
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
-_SAFE = "/!$&'()*+,;=:@-._~"
-_ENCODED = _SAFE + "%"  # what may be percent-encoded already
-_TEMPLATE = _ENCODED + "?{}"
+_SAFE: Final = "/!$&'()*+,;=:@-._~"
+_ENCODED: Final = _SAFE + "%"  # what may be percent-encoded already
+_TEMPLATE: Final = _ENCODED + "?{}"
 
 
 class PathRewrite:

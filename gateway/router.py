@@ -24,7 +24,7 @@ Captures = dict[str, bytes]
 
 REST: Final = "path"  # the capture that holds what a final `*` matched
 _HOSTS: Final = 1024  # authorities whose table is remembered; a full memo is cleared
-_CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_CAPTURE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SAFE: Final = "/!$&'()*+,;=:@-._~"
 
 

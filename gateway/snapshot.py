@@ -46,6 +46,7 @@ from gateway.upstream.discovery.keeper import Keeper
 from gateway.upstream.local import LocalApp
 from gateway.upstream.local_target import LocalTarget
 from gateway.upstream.metrics import upstream_metrics
+from gateway.upstream.sink import Timeouts
 from gateway.upstream.target import Target, TargetLimits
 from gateway.upstream.tls import client_context
 from gateway.upstream.upstream import Upstream
@@ -289,7 +290,7 @@ class _Builder:
             [
                 Share(
                     self.upstreams[share.upstream],
-                    config.timeouts_for(options, self.upstream_options[share.upstream]),
+                    _timeouts(config.timeouts_for(options, self.upstream_options[share.upstream])),
                     share.weight,
                 )
                 for share in options.shares
@@ -311,7 +312,7 @@ class _Builder:
 
         def make() -> Mirror:
             share, total, most = mirrored.percent / 100, mirrored.timeout, mirrored.max_in_flight
-            return Mirror(options.name, upstream, timeouts, share=share, total=total, most=most)
+            return Mirror(options.name, upstream, _timeouts(timeouts), share=share, total=total, most=most)
 
         mirror = self.draft.keep(("mirror", options.name), (mirrored, upstream, timeouts), make)
         self.mirrors[options.name] = mirror
@@ -426,6 +427,13 @@ def _access_log(options: c.AccessLogOptions, deadlines: Deadlines) -> AccessLog 
     if options.format == "off":
         return None
     return AccessLog(options.format, deadlines, path=options.path)
+
+
+def _timeouts(options: c.Timeouts) -> Timeouts:
+    return Timeouts(
+        connect=options.connect, pool=options.pool, first_byte=options.first_byte, read=options.read, write=options.write,
+        stream_idle=options.stream_idle, total=options.total,
+    )  # fmt: skip
 
 
 def server_settings(config: c.Config) -> ServerSettings:

@@ -25,7 +25,7 @@ COOKIE: Final = "cookie:"
 PARTS: Final = (HOST, PATH, QUERY)
 
 # Spellings that one side may read as another path than the other side: separators and dots in disguise, double encoding.
-_AMBIGUOUS = re.compile(rb"//|/\.{1,2}(?:/|$)|%(?:2[ef]|5c|25|[01][0-9a-f]|7f|23|3[bf])", re.IGNORECASE).search
+_AMBIGUOUS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)|%(?:2[ef]|5c|25|[01][0-9a-f]|7f|23|3[bf])", re.IGNORECASE).search
 _UNKEYED_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 

@@ -6,7 +6,7 @@ Unix socket, belongs to no network: it passes only where `allow` is empty.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Denied
 from gateway.exchange import Reply
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Exchange
 
-_MEMO_ENTRIES = 8192  # addresses whose verdict is kept; a full memo is cleared
+_MEMO_ENTRIES: Final = 8192  # addresses whose verdict is kept; a full memo is cleared
 
 
 class AccessRules:

@@ -8,7 +8,7 @@ section 4.1.2). Relative references need nothing. A local app knows its `root_pa
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.uri import host_name
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange, ResponseHead
     from gateway.rewrite import PathRewrite
 
-_ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.I | re.S).fullmatch
-_COOKIE_ATTRIBUTE = re.compile(rb"(;[ \t]*)(path|domain)([ \t]*=[ \t]*)([^;]*)", re.I)
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
-_POINTING = frozenset({201, *range(300, 400)})  # with a Location that may be the target's own, whatever it was asked by
-_MAPPED = frozenset({b"location", b"content-location", b"set-cookie"})
+_ABSOLUTE: Final = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.I | re.S).fullmatch
+_COOKIE_ATTRIBUTE: Final = re.compile(rb"(;[ \t]*)(path|domain)([ \t]*=[ \t]*)([^;]*)", re.I)
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
+_POINTING: Final = frozenset({201, *range(300, 400)})  # with a Location that may be the target's own, whatever it was asked by
+_MAPPED: Final = frozenset({b"location", b"content-location", b"set-cookie"})
 
 
 class PublicAddresses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BadRequest
 from gateway.exchange import Reply
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Exchange
 
-REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+REDIRECT_STATUSES: Final = (301, 302, 303, 307, 308)
 
-_FINAL_STATUSES = range(200, 600)
-_BODILESS = (204, 205, 304)
+_FINAL_STATUSES: Final = range(200, 600)
+_BODILESS: Final = (204, 205, 304)
 # A redirect goes to a path of the same host, or to an origin that is written out or made of {scheme} and {host} alone.
-_DESTINATION = re.compile(
+_DESTINATION: Final = re.compile(
     r"""(?: (?:[a-z][a-z0-9+.-]* | \{scheme\}) :// (?:[^/?\#{}\\] | \{host\})+ (?=[/?\#]|$)
         | / (?![/\\]) )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_NOT_IN_A_URI = re.compile(rb"[^!#-;=?-\[\]_a-z~]")  # RFC 3986 section 2: also space, quotes, <>, \, ^, `, {|}
+_NOT_IN_A_URI: Final = re.compile(rb"[^!#-;=?-\[\]_a-z~]")  # RFC 3986 section 2: also space, quotes, <>, \, ^, `, {|}
 
 
 class FixedAnswer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.observe.request_id import RequestIds
 
 _REFUSED: Final = frozenset({b"CONNECT", b"TRACE"})
-_COUNT = re.compile(rb"[0-9]{1,9}").fullmatch
+_COUNT: Final = re.compile(rb"[0-9]{1,9}").fullmatch
 _ALLOWED: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 

@@ -22,10 +22,10 @@ _DELTA: Final = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[^"\\]|\\.)*"'
 _REST: Final = rb'(?:[^,"]+|%b|")*' % _QUOTED  # of a member that is malformed; a quote that is not closed hides nothing
-_MEMBER = re.compile(rb"[ \t]*(?:(%b)(?:=(%b|%b))?)?(%b)(?:,|$)" % (_TOKEN, _TOKEN, _QUOTED, _REST), re.S)
-_DIGITS = re.compile(rb"[0-9]+").fullmatch
-_ESCAPED = re.compile(rb"\\(.)", re.S)
-_NAMES = re.compile(_TOKEN).findall
+_MEMBER: Final = re.compile(rb"[ \t]*(?:(%b)(?:=(%b|%b))?)?(%b)(?:,|$)" % (_TOKEN, _TOKEN, _QUOTED, _REST), re.S)
+_DIGITS: Final = re.compile(rb"[0-9]+").fullmatch
+_ESCAPED: Final = re.compile(rb"\\(.)", re.S)
+_NAMES: Final = re.compile(_TOKEN).findall
 _MAX_DIRECTIVES: Final = 256  # that are looked at
 _MEMO_ENTRIES: Final = 1024  # field values whose directives are remembered; a full memo is cleared
 _MEMO_VALUE: Final = 256  # bytes; longer values are not worth their place
@@ -54,7 +54,7 @@ class Directives:
 
 
 NONE: Final = Directives(frozenset(), {}, {})
-_memo: dict[bytes, Directives] = {}
+_memo: Final[dict[bytes, Directives]] = {}
 
 
 def parse_directives(values: Iterable[bytes]) -> Directives:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 
 CONDITIONS: Final = frozenset({b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since"})
-_TAGS = re.compile(rb'[ \t]*(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|$)').match
+_TAGS: Final = re.compile(rb'[ \t]*(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|$)').match
 _STRONG_AFTER: Final = 60  # seconds between Last-Modified and Date that make a date a strong validator
 
 # What a 304 has of the fields of the 200 (RFC 9110 section 15.4.5), and what is needed to use or trace it.

@@ -26,7 +26,7 @@ _FORMS: Final = tuple(
 )
 _PREFERRED: Final = 29  # bytes of the preferred form, and of no other with a two-digit year
 _MEMO_ENTRIES: Final = 256  # dates that are remembered; a full memo is cleared
-_memo: dict[bytes, float] = {}
+_memo: Final[dict[bytes, float]] = {}
 _DAY_SECONDS: Final = 86400
 _CENTURY: Final = 100
 _FUTURE: Final = 50  # years; a two-digit year further ahead is of the century before

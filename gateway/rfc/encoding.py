@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 
 _QVALUE: Final = rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
-_MEMBER = re.compile(rb"[ \t]*([!#$%%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(%b)[ \t]*)?" % _QVALUE).fullmatch
+_MEMBER: Final = re.compile(rb"[ \t]*([!#$%%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(%b)[ \t]*)?" % _QVALUE).fullmatch
 _MEMBERS: Final = 256  # of Accept-Encoding that are looked at
 
 

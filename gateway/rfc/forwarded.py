@@ -33,12 +33,12 @@ CLIENTS: Final = frozenset(
 _ASKED: Final = frozenset({b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-proto"})
 
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _PARAMETER: Final = rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*")"""
-_PARAMETERS = re.compile(_PARAMETER, re.S).findall
-_ELEMENT = re.compile(rb"(?:%b)?(?:;[ \t]*(?:%b)?)*" % (_PARAMETER, _PARAMETER), re.S).fullmatch
-_NODE = re.compile(rb"[0-9A-Za-z.:\[\]_-]+").fullmatch
-_BY_WHOM = re.compile(rb"(?:^|(?<=[;, \t]))(?:by|for)=%b" % _PARAMETER.partition(b"=")[2], re.IGNORECASE | re.DOTALL).sub
+_PARAMETERS: Final = re.compile(_PARAMETER, re.S).findall
+_ELEMENT: Final = re.compile(rb"(?:%b)?(?:;[ \t]*(?:%b)?)*" % (_PARAMETER, _PARAMETER), re.S).fullmatch
+_NODE: Final = re.compile(rb"[0-9A-Za-z.:\[\]_-]+").fullmatch
+_BY_WHOM: Final = re.compile(rb"(?:^|(?<=[;, \t]))(?:by|for)=%b" % _PARAMETER.partition(b"=")[2], re.IGNORECASE | re.DOTALL).sub
 _UNKNOWN: Final = b"unknown"
 _CHAIN: Final = 64  # members of X-Forwarded-For or Forwarded that are looked at, from the right
 _MEMO: Final = 1024  # of each memo; a full one is cleared
@@ -58,7 +58,7 @@ FORWARDING_TWINS: Final = frozenset(twin for name in FORWARDING for twin in _twi
 # ---------------------------------------------------------------- written
 
 
-_written: dict[tuple[str, str, bytes, bytes], list[Pair]] = {}
+_written: Final[dict[tuple[str, str, bytes, bytes], list[Pair]]] = {}
 
 
 def forwarded_fields(peer: str, client: str, scheme: bytes, host: bytes, prior: list[Pair] | None) -> list[Pair]:

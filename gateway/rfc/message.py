@@ -14,7 +14,7 @@ with a line of its own, such as a request id, never takes such a place.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import (
     BadRequest,
@@ -28,6 +28,7 @@ from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
 Pair = tuple[bytes, bytes]
 
+SPACE: Final = 0x20
 LENGTH_DIGITS: Final = 18
 MEMO_LINES: Final = 4096
 MEMO_LINE: Final = 160
@@ -39,16 +40,22 @@ MEMO_BLOCK: Final = 2048
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
-_NAME = re.compile(TOKEN).fullmatch
+_NAME: Final = re.compile(TOKEN).fullmatch
 _IN_VALUES: Final = bytes([byte == 9 or (byte >= 32 and byte != 127) for byte in range(256)])  # 1 for what may be in a value
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
+_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
 _IN_TARGETS: Final = bytes([0 if byte <= 0x20 or byte in b"#\\\x7f" else byte for byte in range(256)])  # 0 for what may not be
 _USUAL_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
-_CODINGS = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_CODINGS: Final = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
 
 # What a field means to the one who reads the message; all others are only carried.
-HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE = range(1, 8)
+HOST: Final = 1
+LENGTH: Final = 2
+CODING: Final = 3
+CONNECTION: Final = 4
+EXPECT: Final = 5
+UPGRADE: Final = 6
+TE: Final = 7
 MEANINGS: Final = {
     b"host": HOST,
     b"content-length": LENGTH,
@@ -94,11 +101,11 @@ class Line:
     def __init__(self, text: bytes, name: Name, value: bytes) -> None:
         self.text = text
         self.name = name
-        self.pair: Pair = (name.lowercase, value)
+        self.pair: Any = (name.lowercase, value)  # a Pair; compiled, one that is declared so is made anew for each who reads it
 
 
-_memo: dict[bytes, Line] = {}
-_names: dict[bytes, Name] = {}
+_memo: Final[dict[bytes, Line]] = {}
+_names: Final[dict[bytes, Name]] = {}
 
 
 def read_line(text: bytes) -> Line:
@@ -112,7 +119,8 @@ def _learn(text: bytes) -> Line:
     name = _names.get(spelled) or _learn_name(spelled, text)
     if not colon or 0 in value.translate(_IN_VALUES):
         raise MalformedField(repr(text[:80]))
-    line = Line(text, name, value.strip(b" \t"))
+    is_usual = len(value) > 1 and value[0] == SPACE and value[1] > SPACE and value[-1] > SPACE
+    line = Line(text, name, value[1:] if is_usual else value.strip(b" \t"))
     if name.lines < LINES_OF_A_NAME and len(text) <= MEMO_LINE:
         name.lines += 1
         if len(_memo) >= MEMO_LINES:
@@ -212,7 +220,7 @@ def read_request_head(block: bytes) -> RequestHead:
     return _read_unusual_head(line, rest)
 
 
-_blocks: dict[bytes, HeadFields] = {}
+_blocks: Final[dict[bytes, HeadFields]] = {}
 
 
 def _read_head_fields(block: bytes, minor: int) -> HeadFields:
@@ -364,7 +372,7 @@ class AnswerHead:
         self.written: object = None
 
 
-_answers: dict[bytes, AnswerHead] = {}
+_answers: Final[dict[bytes, AnswerHead]] = {}
 
 
 def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
@@ -398,7 +406,7 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
     return head
 
 
-_status_memo: dict[bytes, tuple[int, int]] = {}
+_status_memo: Final[dict[bytes, tuple[int, int]]] = {}
 
 
 def _learn_status(line: bytes) -> tuple[int, int]:

@@ -14,15 +14,16 @@ from urllib.parse import unquote_to_bytes
 # labels, which would be a dot segment where a host becomes part of a path.
 _REG_NAME: Final = rb"(?!\.|[^:]*\.\.)(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
 _HOST: Final = rb"(?:" + _REG_NAME + rb"|\[([0-9A-Fa-f:.]+)\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\])"
-_AUTHORITY = re.compile(_HOST + rb"(?::[0-9]{0,5})?").fullmatch
+_AUTHORITY: Final = re.compile(_HOST + rb"(?::[0-9]{0,5})?").fullmatch
 # Bytes that are no URI characters but that clients send all the same go through as they are, except those that others
 # would cut the target at, or read as a slash.
-_ORIGIN_FORM = re.compile(rb"/[^\x00-\x20#\\\x7f]*").fullmatch
-_ABSOLUTE_FORM = re.compile(rb"(https?)://([^/?#\\\x00-\x20\x7f]+)(/[^\x00-\x20#\\\x7f]*|\?[^\x00-\x20#\\\x7f]*)?", re.I).fullmatch
+_ORIGIN_FORM: Final = re.compile(rb"/[^\x00-\x20#\\\x7f]*").fullmatch
+_ABSOLUTE_FORM: Final = re.compile(rb"(https?)://([^/?#\\\x00-\x20\x7f]+)(/[^\x00-\x20#\\\x7f]*|\?[^\x00-\x20#\\\x7f]*)?", re.I).fullmatch
 
-PERCENT: Final = ord("%")  # a byte is looked for as a number, and bytes by `find`: `bytes in bytes` costs up to seven times that
+PERCENT: Final = ord("%")
+DOT: Final = ord(".")  # a byte is looked for as a number, and bytes by `find`: `bytes in bytes` costs up to seven times that
 _HOST_MEMO: Final = 1024  # valid hosts that are remembered; a full memo is cleared
-_valid_hosts: set[bytes] = set()
+_valid_hosts: Final[set[bytes]] = set()
 
 
 def valid_host(value: bytes) -> bool:
@@ -97,7 +98,7 @@ def match_path(path: bytes) -> bytes:
 
     Routes are matched on this, so that no spelling of a path gets around the rules for it. It never climbs above `/`.
     """
-    if PERCENT not in path and path.find(b"/.") < 0 and path.find(b"//") < 0:
+    if PERCENT not in path and (DOT not in path or path.find(b"/.") < 0) and path.find(b"//") < 0:
         return path
     decoded = unquote_to_bytes(path) if b"%" in path else path
     if b"/." not in decoded and b"//" not in decoded:

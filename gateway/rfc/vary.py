@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 
 UNORDERED: Final = frozenset({b"accept", b"accept-charset", b"accept-encoding", b"accept-language"})  # weights order these
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_COMMA = re.compile(rb"[ \t]*,[ \t]*")
-_SPACE_IN_MEMBER = re.compile(rb"[ \t]*([;=])[ \t]*")
-_PREFERENCE = re.compile(rb"([a-z0-9*-]+)(?:;q=([01](?:\.[0-9]{0,3})?))?").fullmatch
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
+_SPACE_IN_MEMBER: Final = re.compile(rb"[ \t]*([;=])[ \t]*")
+_PREFERENCE: Final = re.compile(rb"([a-z0-9*-]+)(?:;q=([01](?:\.[0-9]{0,3})?))?").fullmatch
 
 
 def vary_names(values: Iterable[bytes]) -> tuple[bytes, ...] | None:

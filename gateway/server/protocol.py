@@ -52,7 +52,11 @@ HEAD_END: Final = b"\r\n\r\n"
 BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 
 # Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.
-_HEAD, _BODY, _ANSWER, _LINGER, _GONE = range(5)
+_HEAD: Final = 0
+_BODY: Final = 1
+_ANSWER: Final = 2
+_LINGER: Final = 3
+_GONE: Final = 4
 
 
 class GatewayProtocol:

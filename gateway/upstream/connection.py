@@ -40,7 +40,13 @@ INTERIM_LIMIT: Final = 32  # 1xx answers before the final one
 WRITE_HIGH_WATER: Final = 65536  # bytes of request body that wait for the target
 
 # What the next bytes from the target are. _UNTIL_CLOSE is body without a known end, _SWITCHED is what follows a 101.
-_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _SWITCHED, _CLOSED = range(7)
+_IDLE: Final = 0
+_HEAD: Final = 1
+_LENGTH: Final = 2
+_CHUNKED: Final = 3
+_UNTIL_CLOSE: Final = 4
+_SWITCHED: Final = 5
+_CLOSED: Final = 6
 
 
 class Connection:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.limits.budget import Budget
 from gateway.limits.quantile import Latency
 from gateway.limits.retry import backoff
-from gateway.upstream.sink import Times
+from gateway.upstream.sink import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.exchange import Exchange
     from gateway.limits.retry import RetryRules
-    from gateway.upstream.sink import Timeouts
     from gateway.upstream.upstream import Upstream
 
 SLOW: Final = 0.95  # the share of attempts that are not slower
@@ -54,7 +53,7 @@ class Retry:
         limit = self.rules.per_try_timeout
         if limit is None:
             return timeouts
-        return Times(
+        return Timeouts(
             connect=min(timeouts.connect, limit),
             pool=min(timeouts.pool, limit),
             first_byte=min(timeouts.first_byte, limit),

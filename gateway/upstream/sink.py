@@ -11,7 +11,6 @@ A sink that cannot take more calls `connection.pause_reading()`, and `resume_rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -78,65 +77,54 @@ class Link(Protocol):
         called after this."""
 
 
-class Outgoing:
-    """A request on its way to a target. Times are seconds.
+class Timeouts:
+    """Seconds; see `docs/configuration.md`. Never changed."""
+
+    __slots__ = ("connect", "first_byte", "pool", "read", "stream_idle", "total", "write")
+
+    def __init__(
+        self,
+        *,
+        connect: float = 3.0,
+        pool: float = 5.0,
+        first_byte: float = 60.0,
+        read: float = 60.0,
+        write: float = 60.0,
+        stream_idle: float = 3600.0,
+        total: float | None = None,
+    ) -> None:
+        self.connect = connect
+        self.pool = pool
+        self.first_byte = first_byte
+        self.read = read
+        self.write = write
+        self.stream_idle = stream_idle
+        self.total = total
+
+
+class Sent:
+    """What a connection has to know of a request whose head is made already.
 
     length: of the body that follows, 0 without one, -1 when it is sent chunked. upgrade: an answer of 101 is welcome.
     """
 
-    __slots__ = ("headers", "length", "method", "target", "timeouts", "upgrade")
+    __slots__ = ("length", "method", "timeouts", "upgrade")
+
+    def __init__(self, method: bytes, length: int, timeouts: Timeouts, *, upgrade: bool = False) -> None:
+        self.method = method
+        self.length = length
+        self.timeouts = timeouts
+        self.upgrade = upgrade
+
+
+class Outgoing(Sent):
+    """A request on its way to a target."""
+
+    __slots__ = ("headers", "target")
 
     def __init__(
         self, method: bytes, target: bytes, headers: Headers, length: int, timeouts: Timeouts, *, upgrade: bool = False
     ) -> None:
-        self.method = method
+        super().__init__(method, length, timeouts, upgrade=upgrade)
         self.target = target
         self.headers = headers
-        self.length = length
-        self.upgrade = upgrade
-        self.timeouts = timeouts
-
-
-class Sent(Protocol):
-    """What a connection has to know of a request whose head is made already."""
-
-    @property
-    def method(self) -> bytes: ...
-    @property
-    def length(self) -> int: ...
-    @property
-    def upgrade(self) -> bool: ...
-    @property
-    def timeouts(self) -> Timeouts: ...
-
-
-class Timeouts(Protocol):
-    """Seconds; see `docs/configuration.md`."""
-
-    @property
-    def connect(self) -> float: ...
-    @property
-    def pool(self) -> float: ...
-    @property
-    def first_byte(self) -> float: ...
-    @property
-    def read(self) -> float: ...
-    @property
-    def write(self) -> float: ...
-    @property
-    def stream_idle(self) -> float: ...
-    @property
-    def total(self) -> float | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Timeouts by value."""
-
-    connect: float = 3.0
-    pool: float = 5.0
-    first_byte: float = 60.0
-    read: float = 60.0
-    write: float = 60.0
-    stream_idle: float = 3600.0
-    total: float | None = None

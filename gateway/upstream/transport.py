@@ -28,7 +28,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.rfc.message import CHUNKED, IDEMPOTENT
 from gateway.upstream.answer import Answer
-from gateway.upstream.sink import Outgoing, Times
+from gateway.upstream.sink import Outgoing, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -154,7 +154,7 @@ def as_outgoing(request: httpx.Request) -> Outgoing:
         request.extensions.get("target") or request.url.raw_path,
         headers,
         body,
-        Times(
+        Timeouts(
             connect=times.get("connect") or never, pool=times.get("pool") or never, first_byte=read, read=read, write=write
         ),
     )

@@ -10,12 +10,12 @@ import pytest
 from gateway.balance import RoundRobin
 from gateway.balance.affinity import Affinity, Preference, StickyCookie
 from gateway.balance.keys import key_source
-from gateway.config.inherited import Timeouts
 from gateway.exchange import Exchange, ResponseHead
 from gateway.pipeline import Pipeline
 from gateway.rewrite import PathRewrite
 from gateway.route import Route, Share
 from gateway.router import Match, compile_path
+from gateway.upstream.sink import Timeouts
 from gateway.upstream.upstream import Upstream
 
 ASKED = Exchange(b"GET", b"/", None, [])

@@ -14,7 +14,7 @@ from gateway.exchange import Exchange
 from gateway.rfc.message import CHUNKED
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
-from gateway.upstream.sink import Outgoing, Times
+from gateway.upstream.sink import Outgoing, Timeouts
 from gateway.upstream.target import Target, TargetLimits
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def target(limits: TargetLimits | None = None) -> AsyncIterator[tuple[Targ
 
 
 def post(length: int) -> Outgoing:
-    return Outgoing(b"POST", b"/", [HOST, (b"transfer-encoding", b"chunked")], length, Times())
+    return Outgoing(b"POST", b"/", [HOST, (b"transfer-encoding", b"chunked")], length, Timeouts())
 
 
 def test_a_connection_with_a_request_still_to_be_sent_serves_no_other():
@@ -98,7 +98,7 @@ def test_a_target_that_has_stopped_makes_no_connection_any_more():
         async with target() as (found, deaf):
             link = await found.connect(3, 5)
             answer = Answer(link)
-            link.send(Outgoing(b"GET", b"/", [HOST], 0, Times()), answer)
+            link.send(Outgoing(b"GET", b"/", [HOST], 0, Timeouts()), answer)
             await found.stop()
             with pytest.raises(ConnectionTerminated):
                 await answer.wait_head()
