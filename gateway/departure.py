@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway.outgoing import EXPECT, framing, host_for
-from gateway.upstream.sink import Outgoing
+from gateway.outgoing import BODY_METHODS, EXPECT, framing, host_for, ready_head
+from gateway.upstream.sink import Outgoing, Sent
 
 if TYPE_CHECKING:
     from gateway.body import RequestBody
     from gateway.deliver import Delivery
     from gateway.exchange import Exchange, Headers
+    from gateway.outgoing import RequestFields
     from gateway.route import Route, Share
     from gateway.snapshot import Snapshot
-    from gateway.upstream.sink import Timeouts
+    from gateway.upstream.connection import Connection
+    from gateway.upstream.sink import Sink, Timeouts
     from gateway.upstream.upstream import AnyTarget, Upstream
-
-BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
 class Departure:
-    """What is the same in every attempt: the request but for Host, and where it may go. tried, retries: the targets that
-    the next attempt passes over, and what was spent of `retry.retries`. timeouts: of the next attempt; patience: of the
-    last one."""
+    """What is the same in every attempt: the request but for Host, and where it may go. block: its fields as they are sent,
+    where they are ready (`RequestFields.block`). tried, retries: the targets that the next attempt passes over, and what was
+    spent of `retry.retries`. timeouts: of the next attempt; patience: of the last one."""
 
     __slots__ = (
-        "body", "expects_continue", "headers", "host_header", "patience", "retries", "target", "timeouts", "tried", "upstream",
+        "_headers", "_unmade", "block", "body", "expects_continue", "host_header", "patience", "retries", "target", "timeouts",
+        "tried", "upstream",
     )  # fmt: skip
 
     def __init__(
-        self, upstream: Upstream, target: bytes, headers: Headers, body: RequestBody, timeouts: Timeouts,
-        host_header: bytes, *, expects_continue: bool = False,
+        self, upstream: Upstream, target: bytes, headers: Headers | tuple[RequestFields, Exchange], body: RequestBody,
+        timeouts: Timeouts, host_header: bytes, *, expects_continue: bool = False, block: tuple[bytes, bytes] | None = None,
     ) -> None:  # fmt: skip
+        """headers: or what they are made from when they are asked for."""
         self.upstream = upstream
         self.target = target
-        self.headers = headers
+        self._headers: Headers | None = None
+        self._unmade: tuple[RequestFields, Exchange] | None = None
+        if isinstance(headers, tuple):
+            self._unmade = headers
+        else:
+            self._headers = headers
+        self.block = block
         self.body = body
         self.timeouts = self.patience = timeouts
         self.host_header = host_header
         self.expects_continue = expects_continue
         self.tried: tuple[AnyTarget, ...] = ()
         self.retries = 0
+
+    @property
+    def headers(self) -> Headers:
+        headers = self._headers
+        if headers is None:
+            assert self._unmade is not None
+            fields, exchange = self._unmade
+            headers = self._headers = fields.of(exchange)
+        return headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+        self.block = None
 
 
 def depart(
@@ -49,18 +71,35 @@ def depart(
 ) -> Departure:  # fmt: skip
     """The request as it leaves us. share, prepared: where that is chosen, and its fields are edited, already."""
     share = share or route.choose(exchange)
-    headers = prepared
-    if headers is None:
-        headers = snapshot.request_fields.of(exchange)
+    fields = snapshot.request_fields
+    headers: Headers | tuple[RequestFields, Exchange] = (fields, exchange)
+    block = None
+    if prepared is not None:
+        headers = prepared
+    elif route.pipeline.prepares:
+        headers = fields.of(exchange)
         route.pipeline.prepare(exchange, headers)
+    elif not exchange.websocket:
+        block = fields.block(exchange)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
     departure = Departure(
         share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
-        expects_continue=expects,
+        expects_continue=expects, block=block,
     )  # fmt: skip
     if route.mirror is not None:
         route.mirror.departs(exchange, departure)
     return departure
+
+
+def send_ready(link: Connection, exchange: Exchange, departure: Departure, sink: Sink) -> None:
+    """Send a request without a body over this link, whichever way is short."""
+    block, target = departure.block, exchange.target
+    if block is None or target is None:
+        link.send(outgoing(exchange, departure), sink)
+        return
+    exchange.host_sent = host_for(exchange, target, departure.host_header)
+    head = ready_head(exchange, departure.target, block, 0)
+    link.send_made(head, Sent(exchange.method, 0, departure.timeouts), sink, whole=True)
 
 
 def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None = None) -> Outgoing:

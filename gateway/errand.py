@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gateway.departure import outgoing
+from gateway.departure import send_ready
 from gateway.errors import ClientGone, NoTarget
 from gateway.exchange import ResponseHead
 from gateway.outgoing import response_headers, wants_trailers
@@ -90,7 +90,7 @@ def set_out(exchange: Exchange, departure: Departure, delivery: Delivery) -> Err
     errand = Errand(exchange, departure, delivery, target, link)
     delivery.watch.begin(errand)
     try:
-        link.send(outgoing(exchange, departure), errand)
+        send_ready(link, exchange, departure, errand)
     except BaseException as exc:
         errand.over(exc)
         raise

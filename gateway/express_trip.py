@@ -10,11 +10,10 @@ import logging
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.deadlines import NEVER
-from gateway.departure import BODY_METHODS
 from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import ResponseHead
 from gateway.gateway import as_error, page_for
-from gateway.outgoing import framing, host_for, response_headers
+from gateway.outgoing import BODY_METHODS, framing, host_for, ready_head, response_headers
 from gateway.repeat import declines
 from gateway.rfc.headers import end_to_end, is_event_stream
 from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
-HEAD_END: Final = b"\r\n\r\n"
 CLOSES: Final = b"connection: close\r\n\r\n"
 BODILESS: Final = frozenset({204, 304})
 NO_TIMES: Final = Timeouts()  # before the request has a target
@@ -146,21 +144,15 @@ class Trip(Sent):
         exchange, body = self._exchange, self._body
         exchange.host_sent = host_for(exchange, target, route.header_upstream(share))
         fields = self._gateway.snapshot.request_fields
-        length = len(body)
-        framed = bool(length) or exchange.method in BODY_METHODS
         prepared = self._headers
         block = None if prepared is not None else fields.block(exchange)
         if block is not None:
-            return b"".join(
-                (
-                    exchange.method, b" ", self.target(route), b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block[0],
-                    block[1], exchange.request_id, b"\r\ncontent-length: %d\r\n\r\n" % length if framed else HEAD_END, body,
-                )
-            )  # fmt: skip
+            head = ready_head(exchange, self.target(route), block, self.length)
+            return head + body if body else head
         headers = [(b"host", exchange.host_sent), *(fields.of(exchange) if prepared is None else prepared)]
-        if framed:
-            headers.append(framing(length))
-        return serialize_head(Outgoing(exchange.method, self.target(route), headers, length, share.timeouts)) + body
+        if body or exchange.method in BODY_METHODS:
+            headers.append(framing(self.length))
+        return serialize_head(Outgoing(exchange.method, self.target(route), headers, self.length, share.timeouts)) + body
 
     def target(self, route: Route) -> bytes:
         """The request target."""

@@ -6,7 +6,6 @@ far as ASGI shows what the client sent (RFC 9112 sections 3.2 and 6).
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -18,8 +17,8 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import check_request_coding
-from gateway.rfc.uri import strip_root_path, valid_host, valid_origin_form
+from gateway.rfc.message import HeadFields, MalformedField, interpret, lines_of
+from gateway.rfc.uri import strip_root_path, valid_origin_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})  # in ASGI's words; "2.0" is an HTTP/1 request line that claims it
 MAX_LENGTH_DIGITS: Final = 18
 MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
-BLANK: Final = frozenset({b" ", b"\t"})
 UNFRAMED: Final = frozenset({"2", "3"})
 BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
@@ -53,17 +51,20 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     client = scope.get("client")
     method: str = scope.get("method", "GET")
     scheme: str = scope["scheme"]
+    headers: Headers = scope["headers"]
+    fields = read_headers(headers, stream)
     exchange = Exchange(
         METHODS.get(method) or method.encode("latin-1"),
         inner,
         read_query(scope, stream),
-        scope["headers"] if stream is not None and isinstance(scope["headers"], list) else trimmed(scope["headers"]),
+        list(headers) if fields is None else fields.headers,
         scheme=SCHEMES.get(scheme) or scheme.encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
         peer=unmapped(client[0]) if client else "",
         peer_port=client[1] if client else 0,
         mount=mount,
         started_at=now,
+        fields=fields,
     )
     exchange.server = scope.get("server")
     if stream is not None:
@@ -75,12 +76,15 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     return exchange
 
 
-def trimmed(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """A new list, whose values end without white space (RFC 9112 section 5.1): some servers leave it there."""
-    listed = list(headers)
-    if [value for _, value in listed if value[-1:] in BLANK]:
-        return [(name, value.rstrip(b" \t")) for name, value in listed]
-    return listed
+def read_headers(headers: Iterable[tuple[bytes, bytes]], stream: Stream | None) -> HeadFields | None:
+    """None where one of them is no field, or where middleware has changed what our own protocol class read. White space that
+    some servers leave at the end of values is gone (RFC 9112 section 5.1)."""
+    if stream is not None:
+        return stream.head.fields if headers == stream.head.fields.headers else None
+    try:
+        return HeadFields(lines_of(headers))
+    except MalformedField:
+        return None
 
 
 def read_query(scope: dict[str, Any], stream: Stream | None) -> bytes | None:
@@ -95,37 +99,24 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
     """Refuse what our own protocol class would have refused. Raises the GatewayError to answer."""
     if exchange.http_version not in VERSIONS:
         raise VersionNotSupported
-    headers = exchange.headers
-    if len(headers) > settings.max_headers:
+    fields = exchange.fields
+    if len(exchange.headers) > settings.max_headers:
         raise HeaderTooLarge(f"over {settings.max_headers} fields")
-    if sum(map(len, chain.from_iterable(headers))) > settings.max_header_size:
+    size = 0
+    for name, value in exchange.headers:
+        size += len(name) + len(value)
+    if size > settings.max_header_size:
         raise HeaderTooLarge(f"over {settings.max_header_size} bytes")
     if len(exchange.path) + len(exchange.query or b"") > settings.max_target_size:
         raise TargetTooLong
     if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
         raise BadRequest("invalid request target")
-    check_host(exchange)
-    if not exchange.is_plain:
-        check_framing(exchange)
-
-
-def check_host(exchange: Exchange) -> None:
-    hosts = exchange.special if exchange.is_plain else [pair for pair in exchange.special if pair[0] == b"host"]
-    if len(hosts) == 1:
-        exchange.host = hosts[0][1]
-        if not valid_host(exchange.host):
-            raise BadRequest("invalid Host")
-    elif hosts or exchange.http_version == "1.1":
+    if fields is None:
+        raise BadRequest("malformed field")
+    interpret(fields, 0 if exchange.http_version == "1.0" else 1)
+    if not fields.hosts and exchange.http_version == "1.1":
         raise BadRequest("not exactly one Host")
-
-
-def check_framing(exchange: Exchange) -> None:
-    codings = exchange.special_values(b"transfer-encoding")
-    if not codings:
-        return
-    if exchange.http_version == "1.0" or exchange.special_values(b"content-length"):
-        raise BadRequest("more than one framing, or Transfer-Encoding in HTTP/1.0")
-    check_request_coding(codings[-1], len(codings))
+    exchange.host = fields.host
 
 
 def body_length(exchange: Exchange) -> int:

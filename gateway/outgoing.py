@@ -28,6 +28,8 @@ _UPGRADE: Final = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 
 
+BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # of requests that say it when they have no body
+HEAD_END: Final = b"\r\n\r\n"
 _MEMO: Final = 1024  # clients and hosts whose forwarding fields are remembered; a full memo is cleared
 
 
@@ -81,7 +83,9 @@ class RequestFields:
             headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, None)
             headers.append(_VIA if exchange.http_version == "1.1" else (b"via", _via(exchange.http_version)))
         else:
-            drop = drop | nominated_by(special)
+            named = nominated_by(special)
+            if named:
+                drop = drop | named
             headers = [pair for pair in exchange.headers if pair[0] not in drop]
             prior = [pair for pair in special if pair[0] in FORWARDING] if exchange.trusted else None
             headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
@@ -114,6 +118,19 @@ def host_for(exchange: Exchange, target: AnyTarget, rule: bytes) -> bytes:
     if rule == UPSTREAM:
         return target.address.authority
     return rule
+
+
+def ready_head(exchange: Exchange, target: bytes, block: tuple[bytes, bytes], length: int) -> bytes:
+    """The head of a request as it is sent, with a block of `RequestFields`. length: of its body."""
+    end = HEAD_END
+    if length or exchange.method in BODY_METHODS:
+        end = b"\r\ncontent-length: %d\r\n\r\n" % length
+    return b"".join(
+        (
+            exchange.method, b" ", target, b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block[0], block[1],
+            exchange.request_id, end,
+        )
+    )  # fmt: skip
 
 
 def framing(length: int) -> tuple[bytes, bytes]:

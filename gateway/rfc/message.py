@@ -14,7 +14,7 @@ with a line of its own, such as a request id, never takes such a place.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import (
     BadRequest,
@@ -26,9 +26,13 @@ from gateway.errors import (
 from gateway.rfc.headers import HARMLESS, SPECIAL
 from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 Pair = tuple[bytes, bytes]
 
 SPACE: Final = 0x20
+COLON: Final = 0x3A
 LENGTH_DIGITS: Final = 18
 MEMO_LINES: Final = 4096
 MEMO_LINE: Final = 160
@@ -43,7 +47,6 @@ QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x
 _NAME: Final = re.compile(TOKEN).fullmatch
 _IN_VALUES: Final = bytes([byte == 9 or (byte >= 32 and byte != 127) for byte in range(256)])  # 1 for what may be in a value
 _REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
-_IN_TARGETS: Final = bytes([0 if byte <= 0x20 or byte in b"#\\\x7f" else byte for byte in range(256)])  # 0 for what may not be
 _USUAL_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _CODINGS: Final = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
@@ -140,6 +143,16 @@ def _learn_name(spelled: bytes, text: bytes) -> Name:
     return name
 
 
+def lines_of(headers: Iterable[Pair]) -> list[Line]:
+    """The lines of fields that another parser has read. Raises MalformedField where one of them is none."""
+    lines: list[Line] = []
+    for name, value in headers:
+        if COLON in name:
+            raise MalformedField(repr(name[:80]))
+        lines.append(read_line(b": ".join((name, value))))
+    return lines
+
+
 def read_fields(lines: list[bytes]) -> list[Pair]:
     """Field lines without their CRLF as pairs, names in lowercase. Raises MalformedField."""
     return [read_line(text).pair for text in lines]
@@ -211,7 +224,7 @@ def read_request_head(block: bytes) -> RequestHead:
     parts = line.split(b" ")
     if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in _USUAL_METHODS:
         target = parts[1]
-        if target[:1] == b"/" and target.translate(_IN_TARGETS) == target:
+        if valid_origin_form(target):
             fields = _blocks.get(rest) or _read_head_fields(rest, 1)
             if fields.hosts != 1:
                 raise BadRequest("not exactly one Host")
@@ -237,7 +250,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     except MalformedField as exc:
         raise BadRequest(f"malformed field line {exc}") from None
     fields = HeadFields(lines, keep_alive=minor == 1)
-    _interpret(fields, minor)
+    interpret(fields, minor)
     if repeated and minor and len(block) <= MEMO_BLOCK:
         if len(_blocks) >= MEMO_BLOCKS:
             _blocks.clear()
@@ -245,7 +258,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     return fields
 
 
-def _interpret(fields: HeadFields, minor: int) -> None:
+def interpret(fields: HeadFields, minor: int) -> None:
     """Host, framing and connection options of a request (RFC 9112 sections 3.2, 6.3 and 9.3)."""
     lengths = codings = 0
     upgrade = coding = b""
@@ -340,7 +353,7 @@ def _with_host(fields: HeadFields, host: bytes, minor: int) -> HeadFields:
     """RFC 9112 section 3.2.2: Host is replaced by the authority of the target."""
     kept = [line for line in fields.lines if line.name.lowercase != b"host"]
     changed = HeadFields([Line(b"host: " + host, Name(b"host"), host), *kept])
-    _interpret(changed, minor)
+    interpret(changed, minor)
     return changed
 
 

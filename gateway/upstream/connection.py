@@ -399,7 +399,6 @@ def serialize_head(request: Outgoing) -> bytes:
     """The head as it is sent. Raises BadRequest where a line break in a field would make it say more than it should."""
     lines = [b" ".join((request.method, request.target, b"HTTP/1.1")), *map(b": ".join, request.headers), b"\r\n"]
     data = b"\r\n".join(lines)
-    breaks = len(lines)
-    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or 0 in data:
+    if len(data.splitlines()) != len(lines) or 0 in data:
         raise BadRequest("a line break or NUL in a request's field")
     return data
