@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.server.settings import ServerSettings
+    from gateway.upstream.tally import Tally
 
 log = logging.getLogger("gateway")
 
@@ -85,7 +86,7 @@ class GatewayApp(Starlette):
 
     async def _start(self) -> Gateway:
         config = self.config
-        gateway = Gateway(lambda deadlines, draft: build_snapshot(config, deadlines, draft))
+        gateway = Gateway(lambda deadlines, draft: build_snapshot(config, deadlines, draft), self.tally())
         try:
             await gateway.start()
         except BaseException:
@@ -130,6 +131,10 @@ class GatewayApp(Starlette):
         except OSError as exc:
             log.warning("no admin listener in this process", extra={"reason": str(exc)})
             return None
+
+    def tally(self) -> Tally | None:
+        """What the workers of one gateway count together. Under a server that is not ours each process is by itself."""
+        return None
 
     def public_sockets(self) -> Sequence[socket.socket]:
         """What a successor may take over."""

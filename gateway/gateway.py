@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.server.cycle import Cycle
     from gateway.server.stream import Stream
     from gateway.snapshot import Snapshot
+    from gateway.upstream.tally import Tally
     from gateway.upstream.upstream import AnyTarget
 
     Scope = dict[str, Any]
@@ -54,9 +55,9 @@ class Gateway:
     the names of the targets that are out by hand, where there is a place for it.
     """
 
-    def __init__(self, build: Callable[[Deadlines, Draft], Snapshot]) -> None:
+    def __init__(self, build: Callable[[Deadlines, Draft], Snapshot], tally: Tally | None = None) -> None:
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self.lasting = Lasting()
+        self.lasting = Lasting(tally)
         self._draft = self.lasting.draft()
         self.snapshot = build(self.deadlines, self._draft)
         self.reloading: Reloading | None = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from gateway.upstream.tally import Tally
+
 T = TypeVar("T")
 
 
@@ -36,12 +38,13 @@ class Retiring(Protocol):
 
 
 class Lasting:
-    """The things of the configuration that is in force."""
+    """The things of the configuration that is in force. tally: what workers count together, where there are several."""
 
-    __slots__ = ("_things",)
+    __slots__ = ("_things", "tally")
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally | None = None) -> None:
         self._things: dict[Hashable, tuple[object, Any]] = {}
+        self.tally = tally
 
     def draft(self) -> Draft:
         return Draft(self)
@@ -70,6 +73,10 @@ class Draft:
         self._things[name] = known
         found: T = known[1]
         return found
+
+    @property
+    def tally(self) -> Tally | None:
+        return self._lasting.tally
 
     def before(self, name: Hashable) -> Any:
         """The thing of that name that is in force, or None."""

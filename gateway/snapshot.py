@@ -341,7 +341,7 @@ class _Builder:
         host_header = self.config.host_header_for(options).encode()
         upstream = Upstream(
             name, targets, balance_of(options), host_header, upstream_preference(name, options), self.deadlines.now,
-            health=health_of(options, self.deadlines), guard=guard_of(options, self.deadlines),
+            health=health_of(options, self.deadlines), guard=guard_of(options, self.deadlines, self.draft.tally),
             retry=retry_of(self.config.retry_for(options), self.deadlines),
             drained=self.draft.keep(("drained", name), None, set[str]),
         )  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.upstream.retry import Retry
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadlines
+    from gateway.upstream.tally import Tally
 
 
 def health_of(options: c.UpstreamOptions, deadlines: Deadlines) -> Health | None:
@@ -27,14 +28,14 @@ def health_of(options: c.UpstreamOptions, deadlines: Deadlines) -> Health | None
     return Health(deadlines, check, passive, options.slow_start or 0)
 
 
-def guard_of(options: c.UpstreamOptions, deadlines: Deadlines) -> Guard | None:
-    """What bounds the targets' work; None where connections alone do."""
+def guard_of(options: c.UpstreamOptions, deadlines: Deadlines, tally: Tally | None) -> Guard | None:
+    """What bounds the targets' work; None where connections alone do. tally: of several workers."""
     breaker, adaptive = options.circuit_breaker, options.adaptive_concurrency
     circuit = _circuit(breaker) if isinstance(breaker, c.BreakerOptions) else None
     limits = _adaptive(adaptive) if isinstance(adaptive, c.AdaptiveOptions) else None
     if circuit is None and limits is None and options.max_requests is None:
         return None
-    return Guard(deadlines.now, options.max_requests or inf, circuit, limits)
+    return Guard(deadlines.now, options.max_requests or inf, circuit, limits, tally)
 
 
 def retry_of(options: c.RetryOptions | None, deadlines: Deadlines) -> Retry | None:

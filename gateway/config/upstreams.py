@@ -75,12 +75,12 @@ class UpstreamOptions(Options):
         "if left out, upstream for https:// targets and preserve for the others",
     )
     keepalive: Keepalive = Field(default=Keepalive(), description="Idle connections")
-    max_connections: Whole = Field(default=200, ge=1, description="Connections per target")
+    max_connections: Whole = Field(default=200, ge=1, description="Connections per target and worker")
     max_pending: Whole = Field(
-        default=1000, ge=0, description="Requests that wait for a connection, per target; 503 above"
+        default=1000, ge=0, description="Requests that wait for a connection, per target and worker; 503 above"
     )
     max_requests: Whole | None = Field(
-        default=None, ge=1, description="Requests in flight per target, waiting ones too; 503 where all are at it"
+        default=None, ge=1, description="Requests in flight per target, of all workers, waiting ones too; 503 where all are at it"
     )
     adaptive_concurrency: AdaptiveSwitch = Field(default=False, description="The same, found from latency")
     circuit_breaker: BreakerSwitch = Field(default=False, description="503 at once while most attempts fail")

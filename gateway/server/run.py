@@ -26,6 +26,7 @@ from gateway.server.opening import BACKLOG, Found, Listeners, open_listeners, te
 from gateway.server.redirect import serve_redirect
 from gateway.server.serving import Server
 from gateway.server.workers import FAILED, RELOAD, SERVING, Workers
+from gateway.upstream.tally import Tally, make_sheet
 
 if TYPE_CHECKING:
     import socket
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
+
+    from gateway.upstream.tally import Sheet
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 ENDING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -44,14 +47,20 @@ log = logging.getLogger("gateway")
 class ServedApp(GatewayApp):
     """The app of `gateway run`, which knows its sockets: with the plain listener that redirects to HTTPS beside it."""
 
-    def __init__(self, config: Config | Path, listeners: Listeners, parent: Connection | None = None) -> None:
-        """parent: the pipe of a worker."""
+    def __init__(
+        self, config: Config | Path, listeners: Listeners, parent: Connection | None = None, tally: Tally | None = None
+    ) -> None:
+        """parent, tally: the pipe of a worker, and what it counts together with the others."""
         super().__init__(config)
         self._listeners = listeners
         self._parent = parent
+        self._tally = tally
 
     def admin_socket(self) -> socket.socket | None:
         return self._listeners.admin
+
+    def tally(self) -> Tally | None:
+        return self._tally
 
     def public_sockets(self) -> list[socket.socket]:
         return self._listeners.all()
@@ -130,8 +139,10 @@ def run(config: Config, path: Path | None, found: Found | None = None) -> int:
 def run_workers(config: Config, path: Path, found: Found) -> int:
     spawning = multiprocessing.get_context("spawn")
 
-    def start(pipe: Connection) -> SpawnProcess:
-        process = spawning.Process(target=work, args=(path, listeners, pipe))
+    sheet = make_sheet(spawning, config.server.workers)
+
+    def start(place: int, pipe: Connection) -> SpawnProcess:
+        process = spawning.Process(target=work, args=(path, listeners, sheet, place, pipe))
         process.start()
         return process
 
@@ -145,13 +156,13 @@ def run_workers(config: Config, path: Path, found: Found) -> int:
             listeners.close()
 
 
-def work(path: Path, listeners: Listeners, parent: Connection) -> None:
-    """A worker process."""
+def work(path: Path, listeners: Listeners, sheet: Sheet, place: int, parent: Connection) -> None:
+    """A worker process. place: which of them, from 0."""
     waiting = Waiting()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent's, who passes it on
     with handling(waiting.take, *ENDING):
         configure_logging()
-        app = ServedApp(path, listeners, parent)
+        app = ServedApp(path, listeners, parent, Tally(sheet, place))
         server = Server(uvicorn_config(app.config, app), app)
         waiting.hand_to(server)
         server.run(listeners.public)

@@ -41,9 +41,9 @@ class Worker:
 
 
 class Workers:
-    """start: makes a process that serves, with the end of the pipe that is its own."""
+    """start: makes the process of a place, from 0, with the end of the pipe that is its own."""
 
-    def __init__(self, count: int, start: Callable[[Connection], SpawnProcess]) -> None:
+    def __init__(self, count: int, start: Callable[[int, Connection], SpawnProcess]) -> None:
         self._start = start
         self._served = False  # one of them, once
         self._serving: Callable[[], None]
@@ -66,7 +66,7 @@ class Workers:
         self._serving = serving
         before = signal.set_wakeup_fd(self._rope.fileno(), warn_on_full_buffer=False)
         try:
-            self._workers = [self._fill() for _ in range(self._count)]
+            self._workers = [self._fill(place) for place in range(self._count)]
             while not self._failed and not self._told_to_stop():
                 self._watch()
             release()
@@ -77,9 +77,9 @@ class Workers:
             self._rope.close()
         return FAILED if self._failed else 0
 
-    def _fill(self) -> Worker:
+    def _fill(self, place: int) -> Worker:
         ours, theirs = multiprocessing.Pipe()
-        process = self._start(theirs)
+        process = self._start(place, theirs)
         theirs.close()
         return Worker(process, ours)
 
@@ -103,7 +103,7 @@ class Workers:
                 self._hear(worker)
         for place, worker in enumerate(self._workers):
             if worker.process is None and time.monotonic() >= worker.again_at:
-                self._workers[place] = self._fill()
+                self._workers[place] = self._fill(place)
 
     def _hear(self, worker: Worker) -> None:
         try:

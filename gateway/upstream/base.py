@@ -12,6 +12,7 @@ from gateway.limits.verdict import Verdict
 if TYPE_CHECKING:
     from gateway.limits.adaptive import Adaptive
     from gateway.upstream.address import Address
+    from gateway.upstream.tally import Row
 
 
 class TargetBase:
@@ -21,7 +22,8 @@ class TargetBase:
     is ready. drained: by hand. down: by its probes, which `verdict` sums up. ejected: for its failures, which `outlier`
     sums up; `ejected_by_status` where those were answers. reason: of the last time that it was taken out.
     latency: what answers of the target take; for a balancer that learns it.
-    max_in_flight: what a guard lets it have, which `adaptive` finds from latency where that is asked for.
+    max_in_flight: what a guard lets it have, which `adaptive` finds from latency where that is asked for. row: where a bound
+    is one for several workers, what they have in flight.
     checks_passed and checks_failed count probes.
     requests and failures count attempts, `in_flight` those under way; an upstream's `began` and `ended` keep them.
     users: the upstreams that it runs for, more than one while a configuration follows another.
@@ -30,7 +32,7 @@ class TargetBase:
     __slots__ = (
         "adaptive", "address", "backup", "checks_failed", "checks_passed", "down", "drained", "ejected",
         "ejected_by_status", "failures", "full_weight", "in_flight", "latency", "max_in_flight", "name", "outlier",
-        "priority", "reason", "requests", "users", "verdict", "weight",
+        "priority", "reason", "requests", "row", "users", "verdict", "weight",
     )  # fmt: skip
 
     def __init__(self, address: Address, weight: int = 1, priority: int = 0, *, backup: bool = False) -> None:
@@ -49,6 +51,7 @@ class TargetBase:
         self.latency = PeakEwma()
         self.max_in_flight = inf
         self.adaptive: Adaptive | None = None
+        self.row: Row | None = None
         self.outlier = Outlier()
         self.verdict = Verdict()
         self.ejected_by_status = False

@@ -24,20 +24,22 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.limits.adaptive import AdaptiveRules
     from gateway.limits.breaker import BreakerRules
+    from gateway.upstream.tally import Tally
     from gateway.upstream.upstream import AnyTarget, Upstream
 
 log = logging.getLogger("gateway.health")
 
 
 class Guard:
-    """max_requests: in flight for each target. now: the clock of `exchange.first_byte_at`.
+    """max_requests: in flight for each target, in all workers where there is a tally of them. now: the clock of
+    `exchange.first_byte_at`.
 
     bounds: requests in flight are bounded, so that it is asked about each pick; without that it is while the circuit is
     not closed. adapts: it learns the bounds from latency. suspect: the lowest status that may be a failure.
     """
 
     __slots__ = (
-        "_adaptive", "_max_requests", "_now", "_preference", "_rules", "_trial", "_upstream", "adapts", "bounds", "breaker",
+        "_adaptive", "_max_requests", "_now", "_preference", "_rules", "_tally", "_trial", "_upstream", "adapts", "bounds", "breaker",
         "suspect",
     )  # fmt: skip
 
@@ -47,6 +49,7 @@ class Guard:
         max_requests: float = inf,
         circuit: BreakerRules | None = None,
         adaptive: AdaptiveRules | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.breaker = None if circuit is None else Breaker(circuit)
         self.adapts = adaptive is not None
@@ -55,6 +58,7 @@ class Guard:
         self._max_requests = max_requests
         self._rules = circuit
         self._adaptive = adaptive
+        self._tally = tally if max_requests < inf else None
         self._now = now
         self._upstream: Upstream | None = None
         self._preference: Preference[AnyTarget] | None = None
@@ -66,6 +70,9 @@ class Guard:
         self._preference = preference
         for target in upstream.targets:
             target.max_in_flight = self._max_requests
+            target.row = None if self._tally is None else self._tally.row(f"{upstream.name} {target.address.url}")
+            if target.row is not None:
+                target.row.set(target.in_flight)
             if self._adaptive is None:
                 target.adaptive = None
             else:
@@ -85,18 +92,23 @@ class Guard:
         CircuitOpen."""
         target = self._choose(balancer, exchange, tried)
         full = None
-        while target is not None and target.in_flight >= target.max_in_flight:
+        while target is not None and self._is_full(target):
             full = target
             tried = (*tried, target)
             target = self._choose(balancer, exchange, tried)
         if target is None:
             if full is not None:
-                raise ConnectionLimitReached(f"{full.name}: {full.in_flight} requests are in flight already")
+                raise ConnectionLimitReached(f"{full.name}: as many requests as it may have are in flight")
             return None
         breaker = self.breaker
         if breaker is not None and breaker.state is not Circuit.CLOSED:
             self._ask(breaker, exchange)
         return target
+
+    def _is_full(self, target: AnyTarget) -> bool:
+        if target.in_flight >= target.max_in_flight:
+            return True
+        return target.row is not None and target.row.total() >= self._max_requests
 
     def _choose(
         self, balancer: Balancer[AnyTarget], exchange: Exchange, tried: tuple[AnyTarget, ...]

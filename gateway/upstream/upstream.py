@@ -187,6 +187,8 @@ class Upstream:
         base: TargetBase = target  # compiled, what is of one class is faster to get at
         base.requests += 1
         base.in_flight += 1
+        if base.row is not None:
+            base.row.set(base.in_flight)
         if self._timed:
             exchange.attempt_at = self._now()
 
@@ -194,6 +196,8 @@ class Upstream:
         """It is over. error: what became of it, where that is not an answer; only a TargetError is the target's fault."""
         base: TargetBase = target
         base.in_flight -= 1
+        if base.row is not None:
+            base.row.set(base.in_flight)
         if self._learner is not None:
             teach(self._learner, exchange, target, error, self._now())
         if self._adapts and self.guard is not None:
@@ -241,6 +245,9 @@ class Upstream:
         """Be the one that counts from now on: its targets have their settings, and it judges them."""
         if self.guard is not None:
             self.guard.over(self, self._preference)
+        else:
+            for target in self.targets:
+                target.row = None
         if self.health is not None:
             self.health.start(self, self.targets)
         self.refresh()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import statistics
 import threading
 import time
@@ -12,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.admin.control import control_directory
 from support.client import connected, get
 from support.local_apps import probe
 from support.origin import Origin, Step, Visit, hang, origin, reset, respond
+from support.process import running
 from support.serving import gateway, on_both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.client import Client
     from support.serving import Entrance, Served
@@ -226,3 +231,40 @@ def test_under_ten_times_the_load_work_goes_on_and_the_excess_is_refused_at_once
         assert len(refused) > len(served) / 10
         assert statistics.median(took for _, took, _ in refused) <= statistics.median(took for _, took, _ in served)
         assert statistics.median(took for _, took, _ in served) <= 0.1  # without limits it is 0.2: ten times 20 ms
+
+
+# ---------------------------------------------------------------- several workers
+
+
+async def half(visit: Visit) -> None:
+    """Begin an answer, and end it when the event `go` has happened."""
+    await visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha")
+    await visit.server.waited("go")
+    await visit.send(b"lf")
+
+
+def begun(port: int, stack: ExitStack, count: int) -> list[int]:
+    """The statuses of so many requests, each on a connection of its own, that begin one after the other and do not end."""
+    statuses = []
+    for client in [stack.enter_context(connected(port)) for _ in range(count)]:
+        client.request()
+        statuses.append(client.read_head().status)
+    return statuses
+
+
+def test_the_limit_is_one_for_all_workers_and_what_dead_ones_had_is_free_again(tmp_path: Path) -> None:
+    path = tmp_path / "routes.toml"
+    with origin(half) as server:
+        path.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\nworkers = 2\n[upstreams.u]\ntargets = ["{server.url}"]\nmax_requests = 3\n'
+            '[[routes]]\nupstream = "u"\n'
+        )
+        with running("gateway", "run", "-c", path) as process, ExitStack() as stack:
+            process.wait_for("Application startup complete", 2)
+            assert sorted(begun(process.port(), stack, 16)) == [200] * 3 + [503] * 13
+            for worker in control_directory(path).sockets():
+                os.kill(worker, signal.SIGKILL)
+            process.wait_for("worker died", 2)
+            process.wait_for("Application startup complete", 4)
+            assert sorted(begun(process.port(), stack, 16)) == [200] * 3 + [503] * 13
+            server.event("go").set()
