@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
@@ -34,7 +35,7 @@ BROWSER: Final = (
     "Sec-Fetch-Mode: navigate",
 )
 ANSWER: Final = (
-    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: %b\r\n" % formatdate(usegmt=True).encode() +  # fresh, for a cache
     b"Content-Type: application/octet-stream\r\nContent-Length: 1024\r\nLast-Modified: Tue, 24 Nov 2026 10:00:00 GMT\r\n"
     b'Connection: keep-alive\r\nETag: "6565a0a0-400"\r\nAccept-Ranges: bytes\r\n\r\n' + b"x" * 1024
 )
