@@ -40,12 +40,12 @@ class ExpressLane:
         exchange = Exchange(
             head.method, head.path, head.query, fields.headers,
             scheme=SCHEMES[protocol.scheme], peer=client[0] if client else "", peer_port=client[1] if client else 0,
-            started_at=gateway.deadlines.now(), fields=fields,
+            started_at=protocol.deadlines.now(), fields=fields,
         )  # fmt: skip
         exchange.host = fields.host
         exchange.entrance = "express"
         snapshot = gateway.snapshot
-        trip = Trip(gateway, protocol, head, body, exchange)
+        trip = Trip(gateway, snapshot, protocol, head, body, exchange)
         try:
             snapshot.identify(exchange)
             route = snapshot.route(exchange)
@@ -60,7 +60,7 @@ class ExpressLane:
                     if fetched is None:
                         trip.ask_cache()
                         return True
-                    trip = FetchingTrip(gateway, protocol, head, exchange, fetched)
+                    trip = FetchingTrip(gateway, snapshot, protocol, head, exchange, fetched)
                     trip.pipeline = route.pipeline
             if reply is None:
                 protocol.serve(trip)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.route import Route
     from gateway.server.cycle import Cycle
     from gateway.server.protocol import GatewayProtocol
+    from gateway.snapshot import Snapshot
     from gateway.upstream.upstream import AnyTarget
 
 
@@ -38,9 +39,10 @@ class FetchingTrip(Trip):
     __slots__ = ("_fetched", "_has_left", "_reader")
 
     def __init__(
-        self, gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange, fetched: Fetched
-    ) -> None:
-        super().__init__(gateway, protocol, head, b"", exchange)
+        self, gateway: Gateway, snapshot: Snapshot, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange,
+        fetched: Fetched,
+    ) -> None:  # fmt: skip
+        super().__init__(gateway, snapshot, protocol, head, b"", exchange)
         self._fetched = fetched
         self._has_left = False
         self._reader = fetched.flight.join(RequestBody.of(b"", exchange))
@@ -88,7 +90,7 @@ class FetchingTrip(Trip):
         """The cache sees the head, before any policy of ours amends it."""
         exchange, fetched, link = self._exchange, self._fetched, self._link
         assert link is not None
-        exchange.first_byte_at = self._gateway.deadlines.now()
+        exchange.first_byte_at = self._protocol.deadlines.now()
         exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         fetched.receiver.head(response, link, chunked=head.length == CHUNKED)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.route import Route, Share
     from gateway.server.cycle import Cycle
     from gateway.server.protocol import GatewayProtocol
+    from gateway.snapshot import Snapshot
     from gateway.upstream.connection import Connection
     from gateway.upstream.upstream import AnyTarget
 
@@ -53,13 +54,13 @@ class Trip(Sent):
 
     __slots__ = (
         "_body", "_chunked", "_exchange", "_gateway", "_headers", "_limit", "_lines", "_link", "_pending", "_protocol", "_request",
-        "_share", "_started", "_target", "_transform", "keep_alive", "pipeline",
+        "_share", "_snapshot", "_started", "_target", "_transform", "keep_alive", "pipeline",
     )  # fmt: skip
 
     closes: Final = False  # a request that says so does not come by this lane
 
     def __init__(
-        self, gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, body: bytes, exchange: Exchange
+        self, gateway: Gateway, snapshot: Snapshot, protocol: GatewayProtocol, head: RequestHead, body: bytes, exchange: Exchange
     ) -> None:
         super().__init__(head.method, len(body), NO_TIMES)
         self._gateway = gateway
@@ -67,8 +68,9 @@ class Trip(Sent):
         self._body = body
         self._exchange = exchange
         self._request = head
+        self._snapshot = snapshot
         self.keep_alive = True
-        self.pipeline = gateway.snapshot.fallback
+        self.pipeline = snapshot.fallback
         self._started = False
         self._link: Connection | None = None
         self._headers: Headers | None = None
@@ -107,7 +109,7 @@ class Trip(Sent):
         upstream = share.upstream
         exchange.upstream_name = upstream.name
         if route.pipeline.prepares:
-            self._headers = headers = self._gateway.snapshot.request_fields.of(exchange)
+            self._headers = headers = self._snapshot.request_fields.of(exchange)
             route.pipeline.prepare(exchange, headers)
         target = upstream.pick(exchange, ())
         if target is None:
@@ -143,7 +145,7 @@ class Trip(Sent):
         policy edits the fields."""
         exchange, body = self._exchange, self._body
         exchange.host_sent = host_for(exchange, target, route.header_upstream(share))
-        fields = self._gateway.snapshot.request_fields
+        fields = self._snapshot.request_fields
         prepared = self._headers
         block = None if prepared is not None else fields.block(exchange)
         if block is not None:
@@ -176,7 +178,7 @@ class Trip(Sent):
 
     def whole(self, head: AnswerHead, body: bytes) -> None:
         if not self.was_declined(head):
-            self._exchange.first_byte_at = self._gateway.deadlines.now()
+            self._exchange.first_byte_at = self._protocol.deadlines.now()
             self.pass_on(head, body)
 
     def pass_on(self, head: AnswerHead, body: bytes) -> None:
@@ -235,7 +237,7 @@ class Trip(Sent):
     def head(self, head: AnswerHead) -> None:
         if self.was_declined(head):
             return
-        self._exchange.first_byte_at = self._gateway.deadlines.now()
+        self._exchange.first_byte_at = self._protocol.deadlines.now()
         response = self._response(head)
         if response is None:
             return

@@ -188,37 +188,49 @@ class JsonLines:
             path = path + b"?" + exchange.query
         error = exchange.error
         status = exchange.status
-        agent = referer = more = b""
-        for name, value in exchange.headers:
-            if name == b"user-agent":
-                agent = value
-            elif name == b"referer":
-                referer = value
-        if exchange.first_byte_at:
-            more = b',"first_byte":' + _seconds(exchange.first_byte_at - started)
         if error is not None:
             status = status or error.status
-            more += f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode()
-        if agent:
-            more += self._agents.get(agent) or self._new_agent(agent)
-        if referer:
-            more += b',"referer":"' + _plain(referer) + b'"'
-        if exchange.traceparent:
-            more += b',"traceparent":"' + _plain(exchange.traceparent) + b'"'
         facts = (
             exchange.method, exchange.host, "" if exchange.route is None else exchange.route.name, status,
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
         )  # fmt: skip
-        return b"".join(
-            (
-                stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
-                self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
-                self._facts.get(facts) or self._new_facts(facts), str(exchange.bytes_in).encode(),
-                b',"bytes_out":', str(exchange.bytes_out).encode(), b',"duration":', _seconds(exchange.ended_at - started),
-                more, b"}\n",
-            )
-        )  # fmt: skip
+        pieces = [
+            stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
+            self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
+            self._facts.get(facts) or self._new_facts(facts), str(exchange.bytes_in).encode(),
+            b',"bytes_out":', str(exchange.bytes_out).encode(), b',"duration":', _seconds(exchange.ended_at - started),
+        ]  # fmt: skip
+        if exchange.first_byte_at:
+            pieces.append(b',"first_byte":')
+            pieces.append(_seconds(exchange.first_byte_at - started))
+        if error is not None:
+            pieces.append(f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode())
+        pieces.append(self._sender(exchange))
+        if exchange.traceparent:
+            pieces.append(b',"traceparent":"' + _plain(exchange.traceparent) + b'"')
+        pieces.append(b"}\n")
+        return b"".join(pieces)
+
+    def _sender(self, exchange: Exchange) -> bytes:
+        """What the request's fields say; kept with those that more than one request has."""
+        fields = exchange.fields
+        if fields is not None and fields.noted is not None:
+            return fields.noted
+        agent = referer = b""
+        for name, value in exchange.headers:
+            if name == b"user-agent":
+                agent = value
+            elif name == b"referer":
+                referer = value
+        text = b""
+        if agent:
+            text = self._agents.get(agent) or self._new_agent(agent)
+        if referer:
+            text = b"".join((text, b',"referer":"', _plain(referer), b'"'))
+        if fields is not None:
+            fields.noted = text
+        return text
 
     def _new_client(self, client: str) -> bytes:
         text = f'","client":{quoted(client)},"path":"'.encode()
@@ -258,7 +270,7 @@ def _seconds(value: float) -> bytes:
     micro = int(value * 1e6 + 0.5)
     milli = micro // 1000
     if 0 <= milli < 1000:
-        return b"".join((b"0.", _DIGITS[milli], _DIGITS[micro - 1000 * milli]))
+        return b"0." + _DIGITS[milli] + _DIGITS[micro - 1000 * milli]
     return b"%.6f" % value
 
 

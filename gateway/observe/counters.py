@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Labels = tuple[str, ...]
 
-BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
+BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
+SHORT: Final = 0.005  # the first of them
 NO_ROUTE: Final = "_none"
 OTHER: Final = "_other"
 OTHER_METHOD: Final = "_OTHER"
@@ -112,7 +113,7 @@ class Counters:
         if served is None:
             served = self._first(name, exchange.method, status, upstream, target)
         seconds = exchange.ended_at - exchange.started_at
-        served.buckets[bisect_left(BOUNDS, seconds)] += 1
+        served.buckets[bisect_left(BOUNDS, seconds) if seconds > SHORT else 0] += 1
         served.seconds += seconds
         served.bytes_in += exchange.bytes_in
         served.bytes_out += exchange.bytes_out

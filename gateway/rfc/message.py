@@ -174,12 +174,13 @@ class HeadFields:
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
-    kept: the lines that go on to a target, and the names that they were chosen by; kept by who chooses.
+    kept: the lines that go on to a target, and the names that they were chosen by; kept by who chooses. noted: what the log
+    says of them; kept by who writes it.
     """
 
     __slots__ = (
-        "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "special",
-        "upgrade",
+        "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "noted",
+        "special", "upgrade",
     )  # fmt: skip
 
     def __init__(self, lines: list[Line], *, keep_alive: bool = True) -> None:
@@ -195,6 +196,7 @@ class HeadFields:
         self.expects_continue = False
         self.upgrade = b""
         self.kept: tuple[frozenset[bytes], bytes] | None = None
+        self.noted: bytes | None = None
 
 
 class RequestHead:

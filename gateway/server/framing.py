@@ -68,12 +68,16 @@ def passed_on(
     if len(headers) == known:
         return written.lines, written.says_length
     pieces = [written.lines]
-    for name, value in headers[known:]:
+    for index in range(known, len(headers)):
+        name, value = headers[index]
         if name == CONTENT_LENGTH or name in stamps.names:
             return _anew(status, headers, stamps)
         if name.translate(_IN_LINES) != name or value.translate(_IN_LINES) != value:
             raise RuntimeError(BROKEN)
-        pieces += (name, b": ", value, b"\r\n")
+        pieces.append(name)
+        pieces.append(b": ")
+        pieces.append(value)
+        pieces.append(b"\r\n")
     return b"".join(pieces), written.says_length
 
 

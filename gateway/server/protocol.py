@@ -412,7 +412,9 @@ class GatewayProtocol:
     def _watch(self, seconds: float) -> None:
         """For what the client is to send. While it takes nothing itself, only that counts."""
         if not self.write_paused:
-            self.deadlines.watch(self, self.deadlines.now() + seconds)
+            self.deadline = at = self.deadlines.now() + seconds
+            if at < self.bucket:  # else it is looked at before that anyway
+                self.deadlines.watch(self, at)
 
     def _rest(self) -> None:
         """The client has to send nothing."""

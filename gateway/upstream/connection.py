@@ -121,7 +121,9 @@ class Connection:
         if self._state == _HEAD:
             timeouts = self._outgoing.timeouts
             if self._request_done:
-                self._deadlines.watch(self, self._deadlines.now() + timeouts.first_byte)
+                self.deadline = at = self._deadlines.now() + timeouts.first_byte
+                if at < self.bucket:  # else it is looked at before that anyway
+                    self._deadlines.watch(self, at)
             elif self.write_paused:
                 self._deadlines.watch(self, self._deadlines.now() + timeouts.write)
             else:
