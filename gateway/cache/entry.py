@@ -133,9 +133,13 @@ class Entry:
     def size(self) -> int:
         """What it costs to hold it in memory, about; forms included."""
         if not self._bare_size:
-            fields = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in self.headers)
-            body = sum(map(len, self.chunks)) if self.chunks is not None else 0
-            varied = sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
-            tags = sum(len(tag) + FIELD_OVERHEAD for tag in self.tags)
-            self._bare_size = OVERHEAD + fields + body + varied + tags
-        return self._bare_size + sum(map(len, self.forms.values()))
+            size = OVERHEAD
+            for name, value in self.headers:
+                size += len(name) + len(value) + FIELD_OVERHEAD
+            for chunk in self.chunks or ():
+                size += len(chunk)
+            for tag in self.tags:
+                size += len(tag) + FIELD_OVERHEAD
+            size += sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
+            self._bare_size = size
+        return self._bare_size + sum(map(len, self.forms.values())) if self.forms else self._bare_size

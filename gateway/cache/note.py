@@ -29,10 +29,16 @@ class CacheNote:
         outcome = exchange.cache
         if outcome is None or outcome.hit:
             return
-        head.headers[:] = [pair for pair in head.headers if pair[0] != OUR_TARGET]
-        status = b"cache-status", outcome.value()
-        if status not in head.headers:
-            head.headers.append(status)
+        headers, ours, said = head.headers, OUR_TARGET, outcome.value()
+        is_said = False
+        for index in range(len(headers) - 1, -1, -1):
+            name, value = headers[index]
+            if name == ours:
+                del headers[index]
+            elif name == b"cache-status" and value == said:
+                is_said = True
+        if not is_said:
+            headers.append((b"cache-status", said))
 
     def finish(self, exchange: Exchange) -> None:
         outcome, route = exchange.cache, exchange.route

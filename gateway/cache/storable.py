@@ -6,7 +6,7 @@ Everything that later decides about reuse is worked out here, once.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from gateway.cache.entry import MAX_VARY, Entry, Part
 from gateway.cache.purge import origin_of
@@ -33,7 +33,7 @@ _UNDERSTOOD: Final = frozenset(
 )  # fmt: skip
 _NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
 _NOT_STORED_OF_PARTS: Final = _NOT_STORED | {b"content-length", b"content-range"}
-_CONTROLS: Final = frozenset({*TARGETS, b"cache-control"})
+_TARGETED: Final = frozenset(TARGETS)
 _CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
 _PLAIN: Final = frozenset({b"", b"identity"})
 
@@ -66,33 +66,48 @@ _LASTING: Final = frozenset(
 )
 
 
-class Answered(NamedTuple):
+class Answered:
     """A final response's head. headers: end-to-end fields. length: of its body, None where that is not known.
     asked_at, received_at: Unix seconds. url: what it was asked for, `scheme://host/path?query`."""
 
-    status: int
-    headers: Headers
-    length: int | None
-    asked_at: float
-    received_at: float
-    url: bytes
+    __slots__ = ("asked_at", "headers", "length", "received_at", "status", "url")
+
+    def __init__(
+        self, status: int, headers: Headers, length: int | None, asked_at: float, received_at: float, url: bytes
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.length = length
+        self.asked_at = asked_at
+        self.received_at = received_at
+        self.url = url
 
 
-class Control(NamedTuple):
+class Control:
     """The directives that count for us, and whether they are those of a targeted field."""
 
-    directives: Directives
-    targeted: bool
+    __slots__ = ("directives", "targeted")
+
+    def __init__(self, directives: Directives, *, targeted: bool) -> None:
+        self.directives = directives
+        self.targeted = targeted
 
 
 def control_of(headers: Headers) -> Control:
     """Of the first targeted field that is valid, or else of Cache-Control (RFC 9213 section 2.2)."""
-    controls = [pair for pair in headers if pair[0] in _CONTROLS]
-    for target in TARGETS:
-        values = [value for name, value in controls if name == target]
-        if values and (directives := targeted_directives(values)) is not None:
-            return Control(directives, targeted=True)
-    return Control(parse_directives([value for name, value in controls if name == b"cache-control"]), targeted=False)
+    general: list[bytes] = []
+    targeted: Headers = []
+    for name, value in headers:
+        if name == b"cache-control":
+            general.append(value)
+        elif name in _TARGETED:
+            targeted.append((name, value))
+    if targeted:
+        for target in TARGETS:
+            values = [value for name, value in targeted if name == target]
+            if values and (directives := targeted_directives(values)) is not None:
+                return Control(directives, targeted=True)
+    return Control(parse_directives(general), targeted=False)
 
 
 def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
@@ -113,7 +128,7 @@ def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
     lifetime = _lifetime(ask, answered, control, rules, part)
     if isinstance(lifetime, Refusal):
         return lifetime
-    return _entry(answered, rules, _Found(control.directives, lifetime, part, vary, tags))
+    return _entry(answered, rules, control.directives, lifetime, part=part, vary=vary, tags=tags)
 
 
 def _refused_request(ask: Ask, rules: Rules) -> Refusal | None:
@@ -211,17 +226,11 @@ def _is_about(answered: Answered) -> bool:
     return location == (url[len(origin_of(url)) :] if location[:1] == b"/" and location[:2] != b"//" else url)
 
 
-class _Found(NamedTuple):
-    directives: Directives
-    lifetime: float
-    part: Part | None
-    vary: Vary
-    tags: tuple[bytes, ...]
-
-
-def _entry(answered: Answered, rules: Rules, found: _Found) -> Entry | Refusal:
+def _entry(
+    answered: Answered, rules: Rules, directives: Directives, lifetime: float, *, part: Part | None, vary: Vary,
+    tags: tuple[bytes, ...],
+) -> Entry | Refusal:  # fmt: skip
     headers, received_at = answered.headers, answered.received_at
-    directives, part = found.directives, found.part
     kept = _kept_fields(headers, directives, received_at, part)
     etag = next((value for name, value in kept if name == b"etag"), b"")
     last_modified = next((value for name, value in kept if name == b"last-modified"), b"")
@@ -232,7 +241,7 @@ def _entry(answered: Answered, rules: Rules, found: _Found) -> Entry | Refusal:
     born = born_at(headers, answered.asked_at, received_at)
     while_revalidate = _window(directives, b"stale-while-revalidate", rules.stale_while_revalidate)
     if_error = _window(directives, b"stale-if-error", rules.stale_if_error)
-    fresh_until = born + found.lifetime
+    fresh_until = born + lifetime
     is_fresh = fresh_until > received_at and not always_validate
     can_validate = bool(etag or last_modified)
     if not is_fresh and not can_validate and not (while_revalidate and not never_stale):
@@ -246,8 +255,8 @@ def _entry(answered: Answered, rules: Rules, found: _Found) -> Entry | Refusal:
         fresh_until=fresh_until,
         kept_until=useful + (KEPT_FOR_VALIDATION if can_validate else 0.0),
         part=part,
-        vary=found.vary,
-        tags=found.tags,
+        vary=vary,
+        tags=tags,
         etag=etag,
         last_modified=last_modified,
         stale_while_revalidate=0.0 if never_stale else while_revalidate,
@@ -267,8 +276,9 @@ def _kept_fields(headers: Headers, directives: Directives, received_at: float, p
     """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
     section 6.6.1). A part has those of the whole that it belongs to."""
     without = _NOT_STORED if part is None else _NOT_STORED_OF_PARTS
-    for name in (b"no-cache", b"private"):
-        without |= directives.fields.get(name, frozenset())
+    if directives.fields:
+        for name in (b"no-cache", b"private"):
+            without |= directives.fields.get(name, frozenset())
     kept = [pair for pair in headers if pair[0] not in without]
     if not any(name == b"date" for name, _ in kept):
         kept.append((b"date", format_date(received_at)))
