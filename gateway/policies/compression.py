@@ -9,7 +9,7 @@ An event stream is never compressed, whatever is listed.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.compress import CODINGS, KNOWN_CODINGS
 from gateway.rfc.encoding import add_vary, negotiate, weaken
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.compress import Encoder
     from gateway.exchange import Exchange, Headers, ResponseHead
 
-DEFAULT_TYPES = (
+DEFAULT_TYPES: Final = (
     "text/*",
     "application/json",
     "application/*+json",
@@ -32,23 +32,23 @@ DEFAULT_TYPES = (
     "font/ttf",
     "font/otf",
 )
-DEFAULT_MIN_SIZE = 1024
+DEFAULT_MIN_SIZE: Final = 1024
 
-_EVENT_STREAM = "text/event-stream"
-_ACCEPT_ENCODING = b"accept-encoding"
-_MEDIA_RANGE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
+_EVENT_STREAM: Final = "text/event-stream"
+_ACCEPT_ENCODING: Final = b"accept-encoding"
+_MEDIA_RANGE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
 Verdict = TypeVar("Verdict")
 
-_MEMO_ENTRIES = 512  # of each memo; a full one is cleared
-_MEMO_VALUE = 256  # bytes; longer field values are not worth their place
-_FIRST_FINAL = 200
-_PARTIAL = 206
-_NOT_MODIFIED = 304
-_BODILESS = frozenset((204, 205, _NOT_MODIFIED))
+_MEMO_ENTRIES: Final = 512  # of each memo; a full one is cleared
+_MEMO_VALUE: Final = 256  # bytes; longer field values are not worth their place
+_FIRST_FINAL: Final = 200
+_PARTIAL: Final = 206
+_NOT_MODIFIED: Final = 304
+_BODILESS: Final = frozenset((204, 205, _NOT_MODIFIED))
 
 # These describe the bytes of the plain form (RFC 9110 section 14.3, RFC 9530 sections 2 and 3; the others are their
 # obsolete forerunners), so that they are wrong for the encoded one.
-_OF_THE_PLAIN_FORM = frozenset(
+_OF_THE_PLAIN_FORM: Final = frozenset(
     (
         b"content-length",
         b"content-encoding",
