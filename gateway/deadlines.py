@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESOLUTION: Final = 0.05  # seconds
+LOOP_STEP: Final = 0.001  # seconds by which uvloop may be early
 NEVER: Final = float("inf")
 
 
 class Watched(Protocol):
-    """deadline: loop time, NEVER when there is none. bucket: where it lies; NEVER at first. Both are slots."""
+    """deadline: a time of `Deadlines.now`, NEVER when there is none. bucket: where it lies; NEVER at first. Both are slots."""
 
     deadline: float
     bucket: float
@@ -32,8 +33,8 @@ class Watched(Protocol):
 class Deadlines:
     """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows.
 
-    now: the clock of all times of an exchange, in seconds. It counts from the same beginning as the loop's own, and
-    finer: uvloop's `loop.time()` has whole milliseconds, which is more than a near target takes to answer.
+    now: the clock of all times of an exchange, in seconds. It is finer than the loop's own: uvloop's `loop.time()` has whole
+    milliseconds, which is more than a near target takes to answer.
     """
 
     __slots__ = ("_buckets", "_closed", "_loop", "_order", "_timer", "now")
@@ -47,7 +48,7 @@ class Deadlines:
         self._closed = False
 
     def watch(self, item: Watched, at: float) -> None:
-        """Move the item's deadline to `at`, a loop time."""
+        """Move the item's deadline to `at`, a time of `now`."""
         item.deadline = at
         if at < item.bucket:
             self._put(item, at)
@@ -83,10 +84,10 @@ class Deadlines:
         if self._order[0] == bucket:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(bucket, self._sweep)
+            self._set_timer(bucket)
 
     def _sweep(self) -> None:
-        now = self._loop.time()
+        now = self.now()
         self._timer = None
         while self._order and self._order[0] <= now:
             bucket = heapq.heappop(self._order)
@@ -98,7 +99,12 @@ class Deadlines:
 
     def _plan(self) -> None:
         if self._order and self._timer is None:
-            self._timer = self._loop.call_at(self._order[0], self._sweep)
+            self._set_timer(self._order[0])
+
+    def _set_timer(self, at: float) -> None:
+        """The loop's clock is coarser, and may go on where ours stands (in the sleep of a laptop)."""
+        delay = max(at - self.now(), 0.0) + LOOP_STEP
+        self._timer = self._loop.call_at(self._loop.time() + delay, self._sweep)
 
     def _look_at(self, item: Watched, now: float) -> None:
         if item.deadline <= now:

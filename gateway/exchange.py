@@ -35,7 +35,7 @@ class Exchange:
     path: the raw path as the client sent it, without the mount prefix and without the query.
     match_path: the path that routes are matched on (percent-decoded once, dot segments resolved).
     query: the raw query without `?`; None where the target had none (`/a?` has an empty one).
-    fields: the field lines that `headers` was read from, where our own parser has read them.
+    fields: the field lines that `headers` is read from; None where one of them is none, or middleware has changed them.
     special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
     is_plain: there is none but Host.
     missed: the cache key that nothing is held under in memory; empty where that was not looked for, or something is.

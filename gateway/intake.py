@@ -17,8 +17,8 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import HeadFields, MalformedField, interpret, lines_of
-from gateway.rfc.uri import strip_root_path, valid_origin_form
+from gateway.rfc.message import HeadFields, MalformedField, interpret, is_token, lines_of
+from gateway.rfc.uri import strip_root_path, valid_origin_form, valid_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,7 @@ METHODS: Final = {method: method.encode() for method in ("GET", "HEAD", "POST", 
 
 
 def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exchange:
-    """The exchange of an `http` or `websocket` scope; nothing is checked yet."""
+    """The exchange of an `http` or `websocket` scope; it is `screen` that refuses."""
     raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
     root_path: str = scope.get("root_path", "")
     mount = quote(root_path, safe=MOUNT_SAFE).encode("ascii") if root_path else b""
@@ -109,8 +109,12 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
         raise HeaderTooLarge(f"over {settings.max_header_size} bytes")
     if len(exchange.path) + len(exchange.query or b"") > settings.max_target_size:
         raise TargetTooLong
+    if not is_token(exchange.method):
+        raise BadRequest("invalid method")
     if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
         raise BadRequest("invalid request target")
+    if exchange.query and not valid_query(exchange.query):
+        raise BadRequest("invalid query")
     if fields is None:
         raise BadRequest("malformed field")
     interpret(fields, 0 if exchange.http_version == "1.0" else 1)

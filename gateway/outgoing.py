@@ -53,6 +53,8 @@ class RequestFields:
         fields = exchange.fields
         if fields is None or not fields.is_usual or exchange.trusted or exchange.headers is not fields.headers:
             return None
+        if exchange.http_version != "1.1":  # Via would say so
+            return None
         drop = self._drop if exchange.traceparent else self._drop_untraced
         kept = fields.kept
         if kept is None or kept[0] is not drop:

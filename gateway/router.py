@@ -238,43 +238,41 @@ class Router:
 
 
 class _Table:
-    """Routes by the literal beginning of their path: `_exact` by the whole path, `_below` by the base of a pattern. With each
-    lie all that may match there, in file order.
+    """Routes by the literal beginning of their path: the whole of an exact one, the base of a pattern.
 
-    No base has more segments than `_depth`, so a request's path is not looked at beyond them, however deep it is.
+    What may match below a beginning is gathered when it is first asked for, in file order. No beginning has more segments
+    than `_depth`, so a request's path is not looked at beyond them, however deep it is.
     """
 
-    __slots__ = ("_below", "_depth", "_exact", "_roots")
+    __slots__ = ("_at", "_depth", "_found", "_routes")
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        exact: dict[bytes, list[int]] = {}
-        below: dict[bytes, list[int]] = {}
+        self._routes = tuple(routes)
+        self._at: dict[bytes, list[int]] = {b"": []}  # "/*" and all patterns without a literal beginning
+        self._found: dict[bytes, tuple[Route, ...]] = {}
         for order, route in enumerate(routes):
-            path = route.match.path
-            (exact if path.is_exact else below).setdefault(path.base, []).append(order)
-        roots = below.pop(b"", [])  # "/*" and all patterns without a literal beginning
-
-        def found(path: bytes, *more: int) -> tuple[Route, ...]:
-            above = [order for base in _bases(path) for order in below.get(base, ())]
-            return tuple(routes[order] for order in sorted({*roots, *above, *more}))
-
-        self._exact = {path: found(path, *orders) for path, orders in exact.items()}
-        self._below = {base: found(base) for base in below}
-        self._roots = found(b"")
-        self._depth = max([base.count(b"/") for base in below], default=0)
+            self._at.setdefault(route.match.path.base, []).append(order)
+        self._depth = max([base.count(b"/") for base in self._at])
 
     def candidates(self, path: bytes) -> tuple[Route, ...]:
-        """Those whose literal beginning fits."""
-        found = self._exact.get(path)
-        if found is not None:
-            return found
-        found = self._roots
-        if self._depth:
+        """Those whose literal beginning fits, and perhaps exact ones that do not match."""
+        beginning = b""
+        if path in self._at:
+            beginning = path
+        elif self._depth:
             segments = path.split(b"/", self._depth + 1)
             end = 0
             for index in range(1, min(len(segments), self._depth + 1)):
                 end += 1 + len(segments[index])
-                found = self._below.get(path[:end]) or found
+                if path[:end] in self._at:
+                    beginning = path[:end]
+        found = self._found.get(beginning)
+        return self._gather(beginning) if found is None else found
+
+    def _gather(self, beginning: bytes) -> tuple[Route, ...]:
+        orders = {order for base in (*_bases(beginning), b"") for order in self._at.get(base, ())}
+        found = tuple(self._routes[order] for order in sorted(orders))
+        self._found[beginning] = found
         return found
 
 

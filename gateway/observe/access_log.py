@@ -19,6 +19,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from gateway.deadlines import NEVER
+from gateway.rfc.octets import changing_all_but
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,7 +302,7 @@ _FORMATS: Final[dict[str, type[JsonLines | CombinedLines]]] = {"json": JsonLines
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
 _DIGITS: Final = tuple(b"%03d" % number for number in range(1000))
 _MILLISECONDS: Final = tuple(b'.%03dZ","request_id":"' % number for number in range(1000))
-_IN_TEXTS: Final = bytes([byte if 32 <= byte < 127 and byte not in b'"\\' else 0 for byte in range(256)])  # 0 for all others
+_IN_TEXTS: Final = changing_all_but([byte for byte in range(32, 127) if byte not in b'"\\'])
 _TO_ESCAPE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 

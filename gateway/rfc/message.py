@@ -4,11 +4,11 @@ Lines end with CRLF and nothing else, names are tokens, values hold no control b
 has exactly one framing. What does not fit is refused with the status of its fault: a proxy that guesses is how
 requests get smuggled.
 
-A field line is validated by one regular expression when it is first seen and then remembered, since clients and
-targets repeat most of their lines. The memo holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and
-is emptied when full, so a sender of ever new lines gains nothing. A block of field lines of which all were known is
-remembered whole, with what it says (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes, 2 MiB for each direction): a head
-with a line of its own, such as a request id, never takes such a place.
+A field line is validated when it is first seen and then remembered, since clients and targets repeat most of their lines.
+The memo holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and is emptied when full, so a sender of
+ever new lines gains nothing. A block of field lines of which all were known is remembered whole, with what it says and how
+it is passed on and logged (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes; 4 MiB for each direction): a head with a line of
+its own, such as a request id, never takes such a place.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ MEANINGS: Final = {
 }
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
+
+def is_token(text: bytes) -> bool:
+    """RFC 9110 section 5.6.2, of methods and field names."""
+    return text in _USUAL_METHODS or _NAME(text) is not None
+
 
 class MalformedField(ValueError):
     """A field line that RFC 9112 section 5 does not allow."""
@@ -168,7 +173,8 @@ def _options(value: bytes) -> list[bytes]:
 
 
 class HeadFields:
-    """The field lines of a request, and what they say about it. Never changed: requests with the same lines share one.
+    """The field lines of a request, and what they say about it, by `interpret`. Not changed after that: requests with the
+    same lines share one.
 
     lines: as received, headers: the same as pairs. special: the pairs that a proxy itself acts on (`headers.SPECIAL`).
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
@@ -183,7 +189,7 @@ class HeadFields:
         "special", "upgrade",
     )  # fmt: skip
 
-    def __init__(self, lines: list[Line], *, keep_alive: bool = True) -> None:
+    def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
         self.headers = [line.pair for line in lines]
         self.special = special = [line.pair for line in lines if line.name.is_special]
@@ -192,7 +198,7 @@ class HeadFields:
         self.hosts = 0
         self.host = b""
         self.length = 0
-        self.keep_alive = keep_alive
+        self.keep_alive = True
         self.expects_continue = False
         self.upgrade = b""
         self.kept: tuple[frozenset[bytes], bytes] | None = None
@@ -251,7 +257,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
             lines.append(line)
     except MalformedField as exc:
         raise BadRequest(f"malformed field line {exc}") from None
-    fields = HeadFields(lines, keep_alive=minor == 1)
+    fields = HeadFields(lines)
     interpret(fields, minor)
     if repeated and minor and len(block) <= MEMO_BLOCK:
         if len(_blocks) >= MEMO_BLOCKS:
@@ -298,7 +304,7 @@ def interpret(fields: HeadFields, minor: int) -> None:
     if codings:
         if minor == 0:
             raise BadRequest("Transfer-Encoding in HTTP/1.0")
-        check_request_coding(coding, codings)
+        _check_request_coding(coding, codings)
         fields.length = -1
     if fields.hosts == 1 and not valid_host(fields.host):
         raise BadRequest("invalid Host")
@@ -313,7 +319,7 @@ def interpret(fields: HeadFields, minor: int) -> None:
     fields.is_usual = fields.is_usual and minor == 1 and not closes
 
 
-def check_request_coding(coding: bytes, lines: int) -> None:
+def _check_request_coding(coding: bytes, lines: int) -> None:
     """Whether a request's body is chunked and nothing else (RFC 9112 section 6.1). coding: the value of the last of so many
     lines. Raises BadRequest or UnsupportedCoding."""
     if lines == 1 and coding.lower() == b"chunked":

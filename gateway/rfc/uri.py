@@ -10,6 +10,8 @@ from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from gateway.rfc.octets import changing_all_but
+
 # RFC 3986 section 3.2.2 without the comma, which no host name has and which joined Host lines would, and without empty
 # labels, which would be a dot segment where a host becomes part of a path.
 _REG_NAME: Final = rb"(?!\.|[^:]*\.\.)(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
@@ -17,7 +19,7 @@ _HOST: Final = rb"(?:" + _REG_NAME + rb"|\[([0-9A-Fa-f:.]+)\]|\[v[0-9A-Fa-f]+\.[
 _AUTHORITY: Final = re.compile(_HOST + rb"(?::[0-9]{0,5})?").fullmatch
 # Bytes that are no URI characters but that clients send all the same go through as they are, except those that others
 # would cut the target at, or read as a slash.
-_IN_TARGETS: Final = bytes([0 if byte <= 0x20 or byte in b"#\\\x7f" else byte for byte in range(256)])  # 0 for what may not be
+_IN_TARGETS: Final = changing_all_but([byte for byte in range(0x21, 256) if byte not in b"#\\\x7f"])
 _ABSOLUTE_FORM: Final = re.compile(rb"(https?)://([^/?#\\\x00-\x20\x7f]+)(/[^\x00-\x20#\\\x7f]*|\?[^\x00-\x20#\\\x7f]*)?", re.I).fullmatch
 
 PERCENT: Final = ord("%")
@@ -49,6 +51,11 @@ def _is_ipv6(text: bytes) -> bool:
 
 def valid_origin_form(target: bytes) -> bool:
     return target[:1] == b"/" and target.translate(_IN_TARGETS) == target
+
+
+def valid_query(query: bytes) -> bool:
+    """What may stand behind the first `?` of a target."""
+    return query.translate(_IN_TARGETS) == query
 
 
 def parse_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes] | None:

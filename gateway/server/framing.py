@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from gateway.rfc.octets import changing_all_but
+
 if TYPE_CHECKING:
     from gateway.exchange import Headers, Reply
     from gateway.rfc.message import AnswerHead
@@ -20,7 +22,7 @@ def _status_line(status: int) -> bytes:
 
 CONTENT_LENGTH: Final = b"content-length"
 BROKEN: Final = "a header field holds a line break"
-_IN_LINES: Final = bytes([32 if byte in b"\r\n\0" else byte for byte in range(256)])  # what may not stand in a line becomes another
+_IN_LINES: Final = changing_all_but([byte for byte in range(256) if byte not in b"\r\n\0"])
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
 
@@ -107,10 +109,10 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 class Stamps:
     """The fields that the server itself adds to every answer, such as Date, as they are sent."""
 
-    __slots__ = ("_parts", "block", "fields", "names")
+    __slots__ = ("_fields", "_parts", "block", "names")
 
     def __init__(self, fields: Headers) -> None:
-        self.fields = fields
+        self._fields = fields
         self._parts: dict[bytes, Stamps] = {}
         self.names = frozenset([name for name, _ in fields])
         self.block = b"".join([b"%b: %b\r\n" % pair for pair in fields])
@@ -119,7 +121,7 @@ class Stamps:
         """The others, where the app says one of them itself."""
         part = self._parts.get(name)
         if part is None:
-            part = self._parts[name] = Stamps([pair for pair in self.fields if pair[0] != name])
+            part = self._parts[name] = Stamps([pair for pair in self._fields if pair[0] != name])
         return part
 
     def beside(self, headers: Headers) -> Stamps:

@@ -26,7 +26,7 @@ from gateway.server.opening import BACKLOG, Found, Listeners, open_listeners, te
 from gateway.server.redirect import serve_redirect
 from gateway.server.serving import Server
 from gateway.server.workers import FAILED, RELOAD, SERVING, Workers
-from gateway.upstream.tally import Tally, make_sheet
+from gateway.upstream.tally import Tally, forget, make_sheet
 
 if TYPE_CHECKING:
     import socket
@@ -146,7 +146,7 @@ def run_workers(config: Config, path: Path, found: Found) -> int:
         process.start()
         return process
 
-    workers = Workers(config.server.workers, start)
+    workers = Workers(config.server.workers, start, lambda place: forget(sheet, place))
     with handling(workers.signalled, *ENDING, *RELOADING):
         listeners = open_listeners(config, found)
         try:

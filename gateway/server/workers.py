@@ -41,10 +41,13 @@ class Worker:
 
 
 class Workers:
-    """start: makes the process of a place, from 0, with the end of the pipe that is its own."""
+    """start: makes the process of a place, from 0, with the end of the pipe that is its own. died: told of its place."""
 
-    def __init__(self, count: int, start: Callable[[int, Connection], SpawnProcess]) -> None:
+    def __init__(
+        self, count: int, start: Callable[[int, Connection], SpawnProcess], died: Callable[[int], None]
+    ) -> None:
         self._start = start
+        self._died = died
         self._served = False  # one of them, once
         self._serving: Callable[[], None]
         self._failed = False
@@ -98,20 +101,21 @@ class Workers:
         ready = wait([self._bell, *(worker.pipe for worker in alive)], patience)
         if self._bell in ready:
             self._bell.recv(4096)
-        for worker in alive:
-            if worker.pipe in ready:
-                self._hear(worker)
+        for place, worker in enumerate(self._workers):
+            if worker.process is not None and worker.pipe in ready:
+                self._hear(place, worker)
         for place, worker in enumerate(self._workers):
             if worker.process is None and time.monotonic() >= worker.again_at:
                 self._workers[place] = self._fill(place)
 
-    def _hear(self, worker: Worker) -> None:
+    def _hear(self, place: int, worker: Worker) -> None:
         try:
             if worker.pipe.recv_bytes() == SERVING and not self._served:
                 self._served = True
                 self._serving()
         except (EOFError, OSError):
             self._bury(worker)
+            self._died(place)
 
     def _bury(self, worker: Worker) -> None:
         """One that could not start while none has served yet ends all: the others would fail in the same way."""

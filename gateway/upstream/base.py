@@ -65,6 +65,12 @@ class TargetBase:
         """Somebody uses it."""
         return self.in_flight > 0
 
+    def leave_row(self) -> None:
+        """No bound is one for several workers any more."""
+        if self.row is not None:
+            self.row.set(0)
+            self.row = None
+
     def become(self, other: TargetBase) -> None:
         """Take the settings of another one for the same address, and keep counters, verdicts and connections."""
         self.address = other.address  # with another name in SNI, for example

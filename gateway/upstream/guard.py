@@ -70,9 +70,13 @@ class Guard:
         self._preference = preference
         for target in upstream.targets:
             target.max_in_flight = self._max_requests
-            target.row = None if self._tally is None else self._tally.row(f"{upstream.name} {target.address.url}")
-            if target.row is not None:
-                target.row.set(target.in_flight)
+            if self._tally is None:
+                target.leave_row()
+            elif target.row is None:
+                address = target.address
+                target.row = self._tally.row(f"{upstream.name} {address.url} {address.authority.decode('latin-1')}")
+                if target.row is not None:
+                    target.row.set(target.in_flight)
             if self._adaptive is None:
                 target.adaptive = None
             else:

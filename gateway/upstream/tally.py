@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     Numbers = ctypes.Array[ctypes.c_uint64]
 
-ROWS: Final = 4096  # targets; those that find no row are bounded in each worker by itself
+ROWS: Final = 4096  # targets, as long as the parent lives; those that find no row are bounded in each worker by itself
+PATIENCE: Final = 0.1  # seconds to wait for the lock, which one that was killed may hold for ever
 WIDTH: Final = ctypes.sizeof(ctypes.c_uint64)
 
 log = logging.getLogger("gateway.health")
@@ -36,9 +37,13 @@ def make_sheet(context: SpawnContext, workers: int) -> Sheet:
     return Sheet(context.RawArray(ctypes.c_uint64, ROWS), context.RawArray(ctypes.c_uint64, ROWS * workers), context.Lock())
 
 
+def forget(sheet: Sheet, place: int) -> None:
+    """The worker of this place is dead: nothing of it is in flight."""
+    ctypes.memset(ctypes.addressof(sheet.counts) + place * ROWS * WIDTH, 0, ROWS * WIDTH)
+
+
 class Tally:
-    """The sheet as one worker sees it. place: which of them it is, from 0; what it, or who had its place before it, counted
-    until now is forgotten."""
+    """The sheet as one worker sees it. place: which of them it is, from 0."""
 
     __slots__ = ("_place", "_sheet", "_warned")
 
@@ -46,22 +51,24 @@ class Tally:
         self._sheet = sheet
         self._place = place
         self._warned = False
-        ctypes.memset(ctypes.addressof(sheet.counts) + place * ROWS * WIDTH, 0, ROWS * WIDTH)
 
     def row(self, name: str) -> Row | None:
         """The row of the target of that name, the same in all workers. None where there are no more."""
         keys, counts, lock = self._sheet
         key = int.from_bytes(sha256(name.encode()).digest()[:8]) | 1
-        with lock:
-            for step in range(ROWS):
-                at = (key + step) % ROWS
-                if keys[at] == 0:
-                    keys[at] = key
-                if keys[at] == key:
-                    return Row(counts, self._place * ROWS + at, range(at, len(counts), ROWS))
+        if lock.acquire(timeout=PATIENCE):
+            try:
+                for step in range(ROWS):
+                    at = (key + step) % ROWS
+                    if keys[at] == 0:
+                        keys[at] = key
+                    if keys[at] == key:
+                        return Row(counts, self._place * ROWS + at, range(at, len(counts), ROWS))
+            finally:
+                lock.release()
         if not self._warned:
             self._warned = True
-            log.warning("too many targets to share their limits among workers", extra={"targets": ROWS})
+            log.warning("max_requests of a target is not shared among workers", extra={"targets": ROWS})
         return None
 
 

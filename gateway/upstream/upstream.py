@@ -247,7 +247,7 @@ class Upstream:
             self.guard.over(self, self._preference)
         else:
             for target in self.targets:
-                target.row = None
+                target.leave_row()
         if self.health is not None:
             self.health.start(self, self.targets)
         self.refresh()

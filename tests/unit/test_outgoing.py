@@ -180,6 +180,13 @@ def test_the_ready_block_says_what_the_fields_say(lines: list[bytes], traceparen
             assert [(name.lower(), value.strip()) for name, _, value in read] == fields_of_route.of(exchange)
 
 
+def test_via_says_the_version_that_a_message_came_by_on_every_way():
+    head = read_request_head(b"GET / HTTP/1.1\r\nHost: a")
+    exchange = Exchange(b"GET", b"/", None, head.fields.headers, fields=head.fields, http_version="2")
+    assert RequestFields(ID).block(exchange) is None
+    assert (b"via", b"2 gateway") in RequestFields(ID).of(exchange)
+
+
 def test_fields_that_were_changed_on_the_way_are_not_taken_from_the_lines():
     head = read_request_head(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3")
     exchange = Exchange(b"OPTIONS", b"/", None, head.fields.headers, fields=head.fields)

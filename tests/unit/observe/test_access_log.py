@@ -218,6 +218,14 @@ def test_every_json_line_gives_back_what_was_sent(
     assert entry["reason"] == (reason or "-")
 
 
+@pytest.mark.parametrize("byte", range(256))
+def test_no_control_character_is_in_a_line(byte: int):
+    text = b"/a%cb" % byte
+    line = line_of("json", exchange(path=text, headers=[(b"referer", text)], request_id=text))
+    assert json.loads(line)["path"].encode("latin-1") == text
+    assert " " <= min(line.rstrip("\n")) <= max(line) <= "~"
+
+
 # ---------------------------------------------------------------- combined
 
 

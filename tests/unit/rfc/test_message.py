@@ -94,7 +94,7 @@ def test_the_memo_changes_nothing(lines: list[bytes]):
     [
         b"", b"GET /", b"GET / HTTP/1.1 ", b" GET / HTTP/1.1", b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b"GET\t/ HTTP/1.1",
         b"GET / a HTTP/1.1", b"GET / http/1.1", b"GET / HTTP/1", b"GET / HTTP/11", b"GET / HTTP/1.10", b"GET / HTTP/ 1.1",
-        b"G\x00T / HTTP/1.1", b"G(T / HTTP/1.1", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r", b"GET /\x7f HTTP/1.1", b"GET",
+        b"G\x00T / HTTP/1.1", b"GET /\x00 HTTP/1.1", b"GET /?\x00 HTTP/1.1", b"G(T / HTTP/1.1", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r", b"GET /\x7f HTTP/1.1", b"GET",
         b"GET a HTTP/1.1", b"GET * HTTP/1.1", b"GET /a#b HTTP/1.1", b"GET /a\\b HTTP/1.1", b"GET http:///a HTTP/1.1",
         b"GET http://u@a/ HTTP/1.1", b"GET ftp://a/ HTTP/1.1", b"CONNECT a:80 HTTP/1.1", b"CONNECT http://a/ HTTP/1.1",
         b"OPTIONS ** HTTP/1.1",

@@ -38,7 +38,7 @@ def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(receive
         written, says_length = passed_on(head, forwarded, status, headers, stamps)
         names = {name for name, _ in headers}
         assert says_length == (b"content-length" in names)
-        own = [pair for pair in stamps.fields if pair[0] not in names]
+        own = [pair for pair in stamps._fields if pair[0] not in names]
         assert fields_of(written) == fields_of(answer_lines(status, [*headers, *own]))
 
 

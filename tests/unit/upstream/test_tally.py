@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.upstream import tally
-from gateway.upstream.tally import Tally, make_sheet
+from gateway.upstream.tally import Tally, forget, make_sheet
 
 if TYPE_CHECKING:
     from gateway.upstream.tally import Sheet
@@ -32,14 +32,20 @@ def test_a_target_has_the_same_row_in_every_worker(sheet: Sheet):
     assert [worker.row("u http://b").total() for worker in workers] == [222] * 3  # type: ignore[union-attr]
 
 
-def test_who_takes_the_place_of_another_begins_at_nothing(sheet: Sheet):
+def test_of_a_dead_worker_nothing_is_in_flight(sheet: Sheet):
     first, second = (Tally(sheet, place).row("a") for place in (0, 1))
     assert first is not None
     assert second is not None
     first.set(5)
     second.set(7)
-    Tally(sheet, 0)
+    forget(sheet, 0)
     assert second.total() == 7
+
+
+def test_a_lock_that_a_dead_worker_holds_stops_nobody(sheet: Sheet, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tally, "PATIENCE", 0.01)
+    with sheet.lock:
+        assert Tally(sheet, 0).row("a") is None
 
 
 def test_a_count_is_seen_in_another_process(sheet: Sheet):
