@@ -240,7 +240,7 @@ class Router:
 class _Table:
     """Routes by the literal beginning of their path: the whole of an exact one, the base of a pattern.
 
-    What may match below a beginning is gathered when it is first asked for, in file order. No beginning has more segments
+    What may match below a beginning is gathered when it is first asked for, in file order. No pattern's base has more segments
     than `_depth`, so a request's path is not looked at beyond them, however deep it is.
     """
 
@@ -252,7 +252,8 @@ class _Table:
         self._found: dict[bytes, tuple[Route, ...]] = {}
         for order, route in enumerate(routes):
             self._at.setdefault(route.match.path.base, []).append(order)
-        self._depth = max([base.count(b"/") for base in self._at])
+        patterns = [route.match.path for route in routes if not route.match.path.is_exact]
+        self._depth = max([pattern.base.count(b"/") for pattern in patterns], default=0)
 
     def candidates(self, path: bytes) -> tuple[Route, ...]:
         """Those whose literal beginning fits, and perhaps exact ones that do not match."""
