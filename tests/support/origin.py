@@ -178,9 +178,10 @@ def origin(
         running = await start(server.accepted, sock=listener, ssl=tls, limit=1 << 20)  # type: ignore[operator]
         ready.set()
         await asyncio.to_thread(stopped.wait)
-        running.close()
-        for _ in range(10):  # turns until a connection that has just been accepted is known
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(10):  # turns until one that has just been accepted is known; asyncio leaks those of a server that is closed
             await asyncio.sleep(0)
+        running.close()
         await server.end_visits()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:  # a connection that has not got so far
             task.cancel()
