@@ -229,7 +229,7 @@ class Trip(Sent):
         elif not says_length:
             lines += b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
-        self._send_with((lines, b"\r\n" if self.keep_alive else CLOSES), body)
+        self._send_with(lines + (b"\r\n" if self.keep_alive else CLOSES), body)
         self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece
@@ -289,7 +289,7 @@ class Trip(Sent):
             data = chunk(data) + LAST_CHUNK if last else chunk(data)
         if self._pending:
             head, self._pending = self._pending, b""
-            self._send_with((head, b""), data)
+            self._send_with(head, data)
         elif data:
             self._send(data)
 
@@ -307,12 +307,12 @@ class Trip(Sent):
         if not transport.is_closing():
             transport.write(data)
 
-    def _send_with(self, head: tuple[bytes, bytes], body: bytes) -> None:
+    def _send_with(self, head: bytes, body: bytes) -> None:
         """Both at once; what is long is not copied for that."""
         if len(body) < COPIED:
-            self._send(b"".join((head[0], head[1], body)))
+            self._send(head + body)
         elif not self._protocol.transport.is_closing():
-            self._protocol.transport.writelines((head[0] + head[1], body))
+            self._protocol.transport.writelines((head, body))
 
     # ------------------------------------------------------------ what goes wrong
 

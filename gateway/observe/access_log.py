@@ -142,7 +142,7 @@ class AccessLog:
         self._output.close()
 
     def _flush(self, patience: float) -> None:
-        data = b"".join((self._rest, *self._lines)) if self._rest else b"".join(self._lines)
+        data = b"".join((self._rest, *self._lines))
         self._lines.clear()
         try:
             self._rest = data[self._output.write(data, patience) :]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Labels = tuple[str, ...]
 
-BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
-SHORT: Final = 0.005  # the first of them
+SHORT: Final = 0.005  # seconds; most are
+BOUNDS: Final[tuple[float, ...]] = (SHORT, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
 NO_ROUTE: Final = "_none"
 OTHER: Final = "_other"
 OTHER_METHOD: Final = "_OTHER"

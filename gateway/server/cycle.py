@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, has_stray_break, interim_lines
+from gateway.rfc.octets import has_stray_break
+from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:

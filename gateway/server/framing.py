@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from gateway.rfc.octets import changing_all_but
+from gateway.rfc.octets import changing_all_but, has_stray_break
 
 if TYPE_CHECKING:
     from gateway.exchange import Headers, Reply
@@ -29,13 +29,8 @@ STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 100
 
 def answer_lines(status: int, headers: Headers) -> bytes:
     """The status line and the field lines, each with its CRLF. Raises RuntimeError where a field holds a line break."""
-    return STATUS_LINES[status] + b"\r\n" + field_lines(headers)
-
-
-def field_lines(headers: Headers) -> bytes:
-    """Each with its CRLF. Raises RuntimeError where a field holds a line break."""
-    data = b"\r\n".join([*map(b": ".join, headers), b""])
-    if has_stray_break(data, len(headers)):
+    data = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers), b""])
+    if has_stray_break(data, len(headers) + 1):
         raise RuntimeError(BROKEN)
     return data
 
@@ -91,11 +86,6 @@ def _anew(status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:
 def interim_lines(status: int, headers: Headers) -> bytes:
     """A 1xx answer, whole."""
     return answer_lines(status, headers) + b"\r\n"
-
-
-def has_stray_break(data: bytes, lines: int) -> bool:
-    """Other line breaks than the CRLFs of so many lines: a value would become a field, or an answer, of its own."""
-    return data.count(b"\n") != lines or data.count(b"\r") != lines or 0 in data
 
 
 def chunk(data: bytes) -> bytes:

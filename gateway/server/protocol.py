@@ -177,6 +177,7 @@ class GatewayProtocol:
         if not self._scanned and data[0] in CR_LF:
             data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
         settings = self.settings
+        head: RequestHead | GatewayError | None = None
         if data[-4:] == HEAD_END and len(data) <= settings.max_header_size and not self._scanned:
             head = self._parsed(data[:-4])  # a head alone, as most are; in what is more than one it finds an empty line
             if not isinstance(head, GatewayError):
@@ -200,7 +201,8 @@ class GatewayProtocol:
             return
         self._buffer = b""
         self._scanned = 0
-        head = self._parsed(data[:end])
+        if head is None or end != len(data) - 4:
+            head = self._parsed(data[:end])
         if isinstance(head, GatewayError):
             self._refuse(head)
         else:

@@ -27,6 +27,7 @@ from gateway.errors import (
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.message import CHUNKED, read_answer_head
+from gateway.rfc.octets import has_stray_break
 from gateway.unsent import unsent
 
 if TYPE_CHECKING:
@@ -401,6 +402,6 @@ def serialize_head(request: Outgoing) -> bytes:
     """The head as it is sent. Raises BadRequest where a line break in a field would make it say more than it should."""
     lines = [b" ".join((request.method, request.target, b"HTTP/1.1")), *map(b": ".join, request.headers), b"\r\n"]
     data = b"\r\n".join(lines)
-    if len(data.splitlines()) != len(lines) or 0 in data:
+    if has_stray_break(data, len(lines)):
         raise BadRequest("a line break or NUL in a request's field")
     return data
