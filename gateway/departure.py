@@ -20,29 +20,22 @@ if TYPE_CHECKING:
 
 
 class Departure:
-    """What is the same in every attempt: the request but for Host, and where it may go. block: its fields as they are sent,
-    where they are ready (`RequestFields.block`). tried, retries: the targets that the next attempt passes over, and what was
-    spent of `retry.retries`. timeouts: of the next attempt; patience: of the last one."""
+    """What is the same in every attempt: the request but for Host, and where it may go. made: its fields, None while nobody
+    has edited or asked for them; fields: what makes them then. tried, retries: the targets that the next attempt passes over,
+    and what was spent of `retry.retries`. timeouts: of the next attempt; patience: of the last one."""
 
     __slots__ = (
-        "_headers", "_unmade", "block", "body", "expects_continue", "host_header", "patience", "retries", "target", "timeouts",
-        "tried", "upstream",
+        "_fields", "body", "expects_continue", "host_header", "made", "patience", "retries", "target", "timeouts", "tried", "upstream",
     )  # fmt: skip
 
     def __init__(
-        self, upstream: Upstream, target: bytes, headers: Headers | tuple[RequestFields, Exchange], body: RequestBody,
-        timeouts: Timeouts, host_header: bytes, *, expects_continue: bool = False, block: tuple[bytes, bytes] | None = None,
+        self, upstream: Upstream, target: bytes, made: Headers | None, body: RequestBody, timeouts: Timeouts,
+        host_header: bytes, *, expects_continue: bool = False, fields: RequestFields | None = None,
     ) -> None:  # fmt: skip
-        """headers: or what they are made from when they are asked for."""
+        self._fields = fields
         self.upstream = upstream
         self.target = target
-        self._headers: Headers | None = None
-        self._unmade: tuple[RequestFields, Exchange] | None = None
-        if isinstance(headers, tuple):
-            self._unmade = headers
-        else:
-            self._headers = headers
-        self.block = block
+        self.made = made
         self.body = body
         self.timeouts = self.patience = timeouts
         self.host_header = host_header
@@ -50,19 +43,18 @@ class Departure:
         self.tried: tuple[AnyTarget, ...] = ()
         self.retries = 0
 
-    @property
-    def headers(self) -> Headers:
-        headers = self._headers
-        if headers is None:
-            assert self._unmade is not None
-            fields, exchange = self._unmade
-            headers = self._headers = fields.of(exchange)
-        return headers
+    def headers(self, exchange: Exchange) -> Headers:
+        """The fields but for Host and framing."""
+        if self.made is None:
+            assert self._fields is not None
+            self.made = self._fields.of(exchange)
+        return self.made
 
-    @headers.setter
-    def headers(self, headers: Headers) -> None:
-        self._headers = headers
-        self.block = None
+    def block(self, exchange: Exchange) -> tuple[bytes, bytes] | None:
+        """The same as they are sent, where they are ready (`RequestFields.block`)."""
+        if self.made is not None or self._fields is None or exchange.websocket:
+            return None
+        return self._fields.block(exchange)
 
 
 def depart(
@@ -71,30 +63,23 @@ def depart(
 ) -> Departure:  # fmt: skip
     """The request as it leaves us. share, prepared: where that is chosen, and its fields are edited, already."""
     share = share or route.choose(exchange)
-    fields = snapshot.request_fields
-    headers: Headers | tuple[RequestFields, Exchange] = (fields, exchange)
-    block = None
-    if prepared is not None:
-        headers = prepared
-    elif route.pipeline.prepares:
-        headers = fields.of(exchange)
-        route.pipeline.prepare(exchange, headers)
-    elif not exchange.websocket:
-        block = fields.block(exchange)
+    if prepared is None and route.pipeline.prepares:
+        prepared = snapshot.request_fields.of(exchange)
+        route.pipeline.prepare(exchange, prepared)
     expects = delivery is not None and body.length != 0 and bool(exchange.special_values(b"expect"))
     departure = Departure(
-        share.upstream, route.target(exchange), headers, body, share.timeouts, route.header_upstream(share),
-        expects_continue=expects, block=block,
+        share.upstream, route.target(exchange), prepared, body, share.timeouts, route.header_upstream(share),
+        expects_continue=expects, fields=snapshot.request_fields,
     )  # fmt: skip
     if route.mirror is not None:
         route.mirror.departs(exchange, departure)
     return departure
 
 
-def send_ready(link: Connection, exchange: Exchange, departure: Departure, sink: Sink) -> None:
-    """Send a request without a body over this link, whichever way is short."""
-    block, target = departure.block, exchange.target
-    if block is None or target is None:
+def send_ready(link: Connection, target: AnyTarget, exchange: Exchange, departure: Departure, sink: Sink) -> None:
+    """Send a request without a body over this link to the target, whichever way is short."""
+    block = departure.block(exchange)
+    if block is None:
         link.send(outgoing(exchange, departure), sink)
         return
     exchange.host_sent = host_for(exchange, target, departure.host_header)
@@ -108,7 +93,7 @@ def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None 
     target = target or exchange.target
     assert target is not None
     exchange.host_sent = host_for(exchange, target, departure.host_header)
-    headers = [(b"host", exchange.host_sent), *departure.headers]
+    headers = [(b"host", exchange.host_sent), *departure.headers(exchange)]
     if body.length or exchange.method in BODY_METHODS:
         headers.append(framing(body.length))
         if departure.expects_continue:

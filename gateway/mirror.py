@@ -127,7 +127,7 @@ class Mirror:
         if len(self._tasks) >= self._most:
             self.too_many += 1
             return
-        headers = [*departure.headers, self._mark]
+        headers = [*departure.headers(twin), self._mark]
         body = RequestBody.of(data, twin)
         upstream = self.upstream
         away = Departure(upstream, departure.target, headers, body, self._timeouts, upstream.host_header)

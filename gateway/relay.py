@@ -162,7 +162,7 @@ async def serve_local(
 
 async def relay(exchange: Exchange, departure: Departure, handshake: Handshake, receive: Receive, send: Send) -> None:
     """Open the target's side, and pass messages until one side closes. Raises a GatewayError before that."""
-    departure.headers = client_fields(departure.headers)
+    departure.made = client_fields(departure.headers(exchange))
     await attempt(exchange, departure, Opening(exchange, departure, handshake, receive, send))
 
 
@@ -202,7 +202,7 @@ class Opening:
             link.abandon(answer)
             raise
         connection = cast("Connection", link)
-        if not accepts(head, next(value for name, value in departure.headers if name == b"sec-websocket-key")):
+        if not accepts(head, next(value for name, value in departure.headers(self._exchange) if name == b"sec-websocket-key")):
             connection.leave()
             raise UpgradeFailed("the target's 101 does not accept this handshake")
         socket = TargetSocket(connection, answer.rest, departure.timeouts, handshake.deadlines)

@@ -112,9 +112,8 @@ class TargetSource:
 
     async def fetch(self, exchange: Exchange, edit: Edit, taker: Taker) -> None:
         own = self._departing()
-        departure = Departure(
-            own.upstream, edit.target(own.target), edit.headers(own.headers), own.body, own.timeouts, own.host_header
-        )
+        target, headers = edit.target(own.target), edit.headers(own.headers(self._exchange))
+        departure = Departure(own.upstream, target, headers, own.body, own.timeouts, own.host_header)
         fetch = Fetch(exchange, departure, taker)
         await within(own.timeouts.total, attempt(exchange, departure, fetch, self._first, self._failure), self._spent)
 
