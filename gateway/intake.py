@@ -17,7 +17,8 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import HeadFields, MalformedField, interpret, is_token, lines_of
+from gateway.rfc.lines import MalformedField, is_token, lines_of
+from gateway.rfc.message import USUAL_METHODS, HeadFields, interpret
 from gateway.rfc.uri import strip_root_path, valid_origin_form, valid_query
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MOUNT_SAFE: Final = "/!$&'()*+,;=:@-._~%"
 UNFRAMED: Final = frozenset({"2", "3"})
 BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
-METHODS: Final = {method: method.encode() for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+METHODS: Final = {method.decode(): method for method in USUAL_METHODS}
 
 
 def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exchange:
@@ -109,7 +110,7 @@ def screen(exchange: Exchange, settings: ServerSettings) -> None:
         raise HeaderTooLarge(f"over {settings.max_header_size} bytes")
     if len(exchange.path) + len(exchange.query or b"") > settings.max_target_size:
         raise TargetTooLong
-    if not is_token(exchange.method):
+    if exchange.method not in USUAL_METHODS and not is_token(exchange.method):
         raise BadRequest("invalid method")
     if not valid_origin_form(exchange.path) and not (exchange.path == b"*" and exchange.method == b"OPTIONS"):
         raise BadRequest("invalid request target")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import FORWARDING, FORWARDING_TWINS, forwarded_fields
 from gateway.rfc.headers import HARMLESS, HOP_BY_HOP, accepts_trailers, end_to_end, nominated, nominated_by
+from gateway.rfc.message import HEAD_END
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 
 
 BODY_METHODS: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # of requests that say it when they have no body
-HEAD_END: Final = b"\r\n\r\n"
 _MEMO: Final = 1024  # clients and hosts whose forwarding fields are remembered; a full memo is cleared
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.rfc.message import QUOTED, TOKEN, MalformedField, Pair, read_fields
+from gateway.rfc.lines import QUOTED, TOKEN, MalformedField, Pair, read_fields
 
 LINE_LIMIT: Final = 4096  # bytes of one chunk-size line, extensions included
 EXTENSION_BUDGET: Final = 65536  # bytes of extensions in one message

@@ -4,17 +4,15 @@ Lines end with CRLF and nothing else, names are tokens, values hold no control b
 has exactly one framing. What does not fit is refused with the status of its fault: a proxy that guesses is how
 requests get smuggled.
 
-A field line is validated when it is first seen and then remembered, since clients and targets repeat most of their lines.
-The memo holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and is emptied when full, so a sender of
-ever new lines gains nothing. A block of field lines of which all were known is remembered whole, with what it says and how
-it is passed on and logged (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes; 4 MiB for each direction): a head with a line of
-its own, such as a request id, never takes such a place.
+A block of field lines of which all were known (`rfc/lines.py`) is remembered whole, with what it says and how it is passed
+on and logged (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes; 4 MiB for each direction): a head with a line of its own, such
+as a request id, never takes such a place.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from gateway.errors import (
     BadRequest,
@@ -23,31 +21,18 @@ from gateway.errors import (
     UnsupportedCoding,
     VersionNotSupported,
 )
-from gateway.rfc.headers import HARMLESS, SPECIAL
+from gateway.rfc.headers import HARMLESS
+from gateway.rfc.lines import MEMO_LINE, TOKEN, Line, MalformedField, Name, Pair, read_lines
 from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-Pair = tuple[bytes, bytes]
-
-SPACE: Final = 0x20
-COLON: Final = 0x3A
+HEAD_END: Final = b"\r\n\r\n"
 LENGTH_DIGITS: Final = 18
-MEMO_LINES: Final = 4096
-MEMO_LINE: Final = 160
-LINES_OF_A_NAME: Final = 256
 MEMO_STATUS_LINES: Final = 64
-MEMO_NAMES: Final = 1024
 MEMO_BLOCKS: Final = 512
 MEMO_BLOCK: Final = 2048
 
-TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
-_NAME: Final = re.compile(TOKEN).fullmatch
-_IN_VALUES: Final = bytes([byte == 9 or (byte >= 32 and byte != 127) for byte in range(256)])  # 1 for what may be in a value
 _REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
-_USUAL_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+USUAL_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _CODINGS: Final = re.compile(TOKEN + rb"(?:[ \t]*,[ \t]*" + TOKEN + rb")*").fullmatch
 
@@ -70,98 +55,6 @@ MEANINGS: Final = {
 }
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
-
-def is_token(text: bytes) -> bool:
-    """RFC 9110 section 5.6.2, of methods and field names."""
-    return text in _USUAL_METHODS or _NAME(text) is not None
-
-
-class MalformedField(ValueError):
-    """A field line that RFC 9112 section 5 does not allow."""
-
-
-class Name:
-    """A field name as it was spelled. is_special: a proxy itself acts on the field (`headers.SPECIAL`). lines: how many of
-    its lines were remembered."""
-
-    __slots__ = ("_asked", "_is_in", "is_special", "lines", "lowercase")
-
-    def __init__(self, lowercase: bytes) -> None:
-        self.lowercase = lowercase
-        self.is_special = lowercase in SPECIAL
-        self.lines = 0
-        self._asked: frozenset[bytes] = frozenset()
-        self._is_in = False
-
-    def is_in(self, names: frozenset[bytes]) -> bool:
-        """The same as `lowercase in names`, for who asks about the same names again and again."""
-        if self._asked is not names:
-            self._asked = names
-            self._is_in = self.lowercase in names
-        return self._is_in
-
-
-class Line:
-    """A valid field line. text: as received."""
-
-    __slots__ = ("name", "pair", "text")
-
-    def __init__(self, text: bytes, name: Name, value: bytes) -> None:
-        self.text = text
-        self.name = name
-        self.pair: Any = (name.lowercase, value)  # a Pair; compiled, one that is declared so is made anew for each who reads it
-
-
-_memo: Final[dict[bytes, Line]] = {}
-_names: Final[dict[bytes, Name]] = {}
-
-
-def read_line(text: bytes) -> Line:
-    """A line without its CRLF. Raises MalformedField."""
-    return _memo.get(text) or _learn(text)
-
-
-def _learn(text: bytes) -> Line:
-    """A line that is not in the memo. Where a name's lines are ever new ones, they soon take no more room there."""
-    spelled, colon, value = text.partition(b":")
-    name = _names.get(spelled) or _learn_name(spelled, text)
-    if not colon or 0 in value.translate(_IN_VALUES):
-        raise MalformedField(repr(text[:80]))
-    is_usual = len(value) > 1 and value[0] == SPACE and value[1] > SPACE and value[-1] > SPACE
-    line = Line(text, name, value[1:] if is_usual else value.strip(b" \t"))
-    if name.lines < LINES_OF_A_NAME and len(text) <= MEMO_LINE:
-        name.lines += 1
-        if len(_memo) >= MEMO_LINES:
-            _memo.clear()
-        _memo[text] = line
-    return line
-
-
-def _learn_name(spelled: bytes, text: bytes) -> Name:
-    if _NAME(spelled) is None:
-        raise MalformedField(repr(text[:80]))
-    name = Name(spelled.lower())
-    if len(spelled) <= MEMO_LINE:
-        if len(_names) >= MEMO_NAMES:
-            _names.clear()
-        _names[spelled] = name
-    return name
-
-
-def lines_of(headers: Iterable[Pair]) -> list[Line]:
-    """The lines of fields that another parser has read. Raises MalformedField where one of them is none."""
-    lines: list[Line] = []
-    for name, value in headers:
-        if COLON in name:
-            raise MalformedField(repr(name[:80]))
-        lines.append(read_line(b": ".join((name, value))))
-    return lines
-
-
-def read_fields(lines: list[bytes]) -> list[Pair]:
-    """Field lines without their CRLF as pairs, names in lowercase. Raises MalformedField."""
-    return [read_line(text).pair for text in lines]
-
 
 _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
 
@@ -230,7 +123,7 @@ def read_request_head(block: bytes) -> RequestHead:
     """The head of a request, without its empty line. Raises a GatewayError with the status to answer."""
     line, _, rest = block.partition(b"\r\n")
     parts = line.split(b" ")
-    if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in _USUAL_METHODS:
+    if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in USUAL_METHODS:
         target = parts[1]
         if valid_origin_form(target):
             fields = _blocks.get(rest) or _read_head_fields(rest, 1)
@@ -246,15 +139,8 @@ _blocks: Final[dict[bytes, HeadFields]] = {}
 
 def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     """The lines of a request of HTTP/1.`minor`. Raises a GatewayError."""
-    lines: list[Line] = []
-    repeated = True
     try:
-        for text in block.split(b"\r\n") if block else ():
-            line = _memo.get(text)
-            if line is None:
-                repeated = False
-                line = _learn(text)
-            lines.append(line)
+        lines, repeated = read_lines(block.split(b"\r\n") if block else [])
     except MalformedField as exc:
         raise BadRequest(f"malformed field line {exc}") from None
     fields = HeadFields(lines)
@@ -404,21 +290,14 @@ def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
 
 
 def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
-    lines = block.split(b"\r\n")
-    first = lines.pop(0)
+    texts = block.split(b"\r\n")
+    first = texts.pop(0)
     status, minor = _status_memo.get(first) or _learn_status(first)
-    headers: list[Pair] = []
-    repeated = True
     try:
-        for text in lines:
-            line = _memo.get(text)
-            if line is None:
-                repeated = False
-                line = _learn(text)
-            headers.append(line.pair)
+        lines, repeated = read_lines(texts)
     except MalformedField as exc:
         raise BadResponse(f"malformed field line {exc}") from None
-    head = AnswerHead(status, minor, headers)
+    head = AnswerHead(status, minor, [line.pair for line in lines])
     _frame(head, method)
     if repeated and method != b"HEAD" and len(block) <= MEMO_BLOCK:
         if len(_answers) >= MEMO_BLOCKS:

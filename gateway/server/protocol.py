@@ -25,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import read_request_head
+from gateway.rfc.message import HEAD_END, read_request_head
 from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
 from gateway.server.reset import reset
@@ -48,7 +48,6 @@ LAST_CALL_SECONDS: Final = 1.0  # for a client that has its request on its way w
 WRITE_HIGH_WATER: Final = 65536
 
 CR_LF: Final = (0x0D, 0x0A)
-HEAD_END: Final = b"\r\n\r\n"
 BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 
 # Where the connection is. _LINGER: the answer is out, and the rest of the body is thrown away. _GONE: not ours any more.

@@ -26,7 +26,7 @@ from gateway.errors import (
     WriteTimeout,
 )
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
-from gateway.rfc.message import CHUNKED, read_answer_head
+from gateway.rfc.message import CHUNKED, HEAD_END, read_answer_head
 from gateway.rfc.octets import has_stray_break
 from gateway.unsent import unsent
 
@@ -147,7 +147,7 @@ class Connection:
             self.close()  # unasked bytes
 
     def _read_head(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n")
+        end = data.find(HEAD_END)
         if end < 0 or end > HEAD_LIMIT:
             self._received = data
             if len(data) > HEAD_LIMIT:

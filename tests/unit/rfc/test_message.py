@@ -15,16 +15,16 @@ from gateway.errors import (
     UnsupportedCoding,
     VersionNotSupported,
 )
+from gateway.rfc import lines as field_lines
 from gateway.rfc import message
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
+from gateway.rfc.lines import MalformedField, read_fields
 from gateway.rfc.message import (
     CHUNKED,
     UNTIL_CLOSE,
     AnswerHead,
-    MalformedField,
     RequestHead,
     read_answer_head,
-    read_fields,
     read_request_head,
 )
 
@@ -70,19 +70,19 @@ def test_what_is_no_field_line_is_refused(line: bytes):
 
 
 def test_the_memo_of_field_lines_is_bounded_in_lines_and_bytes():
-    long = b"a: " + b"x" * message.MEMO_LINE
+    long = b"a: " + b"x" * field_lines.MEMO_LINE
     read_fields([long])
-    assert long not in message._memo
-    for start in range(0, 3 * message.MEMO_LINES, 64):
+    assert long not in field_lines._memo
+    for start in range(0, 3 * field_lines.MEMO_LINES, 64):
         read_fields([b"x-%d: a" % number for number in range(start, start + 64)])
-        assert len(message._memo) <= message.MEMO_LINES
+        assert len(field_lines._memo) <= field_lines.MEMO_LINES
 
 
 @given(st.lists(st.sampled_from([b"A: b", b"a:b", b"a: b ", b"A: B"]), max_size=6))
 def test_the_memo_changes_nothing(lines: list[bytes]):
     first = read_fields(lines)
     assert read_fields(lines) == first
-    message._memo.clear()
+    field_lines._memo.clear()
     assert read_fields(lines) == first
 
 
@@ -449,7 +449,7 @@ def test_ever_new_status_lines_do_not_fill_the_memory():
     for number in range(3 * message.MEMO_STATUS_LINES):
         assert read_answer_head(b"HTTP/1.1 200 reason %d" % number, b"GET").status == 200
         assert len(message._status_memo) <= message.MEMO_STATUS_LINES
-    long = b"HTTP/1.0 404 " + b"x" * message.MEMO_LINE
+    long = b"HTTP/1.0 404 " + b"x" * field_lines.MEMO_LINE
     assert read_answer_head(long, b"GET").status == 404
     assert long not in message._status_memo
 
@@ -478,10 +478,10 @@ def test_an_old_client_s_lines_are_not_taken_for_a_new_one_s():
 
 
 def test_ever_new_lines_do_not_fill_the_memory():
-    for number in range(2 * message.MEMO_LINES):
+    for number in range(2 * field_lines.MEMO_LINES):
         read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\nX-%d: 1\r\nX-Id: %d" % (number, number))
-        assert len(message._memo) <= message.MEMO_LINES
-        assert len(message._names) <= message.MEMO_NAMES
+        assert len(field_lines._memo) <= field_lines.MEMO_LINES
+        assert len(field_lines._names) <= field_lines.MEMO_NAMES
         assert len(message._blocks) <= message.MEMO_BLOCKS
     for number in range(2 * message.MEMO_BLOCKS):
         for _ in range(2):
@@ -489,17 +489,17 @@ def test_ever_new_lines_do_not_fill_the_memory():
             read_answer_head(b"HTTP/1.1 200 OK\r\nX-Block-%d: 1" % number, b"GET")
         assert len(message._blocks) <= message.MEMO_BLOCKS
         assert len(message._answers) <= message.MEMO_BLOCKS
-    long = b"x" * message.MEMO_LINE + b": 1"
+    long = b"x" * field_lines.MEMO_LINE + b": 1"
     assert read_fields([long]) == [(long[:-3], b"1")]
-    assert long not in message._memo
-    assert long[:-3] in message._names
+    assert long not in field_lines._memo
+    assert long[:-3] in field_lines._names
     longer = b"x" + long
     assert read_fields([longer]) == [(longer[:-3], b"1")]
-    assert longer[:-3] not in message._names
+    assert longer[:-3] not in field_lines._names
 
 
 def test_a_name_of_ever_new_lines_takes_no_more_room_than_its_own():
-    for number in range(2 * message.LINES_OF_A_NAME):
+    for number in range(2 * field_lines.LINES_OF_A_NAME):
         assert read_fields([b"X-Ever-New: %d" % number]) == [(b"x-ever-new", b"%d" % number)]
-    assert message._names[b"X-Ever-New"].lines == message.LINES_OF_A_NAME
-    assert b"X-Ever-New: %d" % (2 * message.LINES_OF_A_NAME - 1) not in message._memo
+    assert field_lines._names[b"X-Ever-New"].lines == field_lines.LINES_OF_A_NAME
+    assert b"X-Ever-New: %d" % (2 * field_lines.LINES_OF_A_NAME - 1) not in field_lines._memo

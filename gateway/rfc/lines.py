@@ -1,0 +1,131 @@
+"""Field lines, and what is remembered of them (RFC 9112 section 5).
+
+A line is validated when it is first seen and then remembered, since clients and targets repeat most of theirs. The memo
+holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and is emptied when full, so a sender of ever new
+lines gains nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.rfc.headers import SPECIAL
+from gateway.rfc.octets import changing_all_but
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Pair = tuple[bytes, bytes]
+
+SPACE: Final = 0x20
+COLON: Final = 0x3A
+MEMO_LINES: Final = 4096
+MEMO_LINE: Final = 160
+LINES_OF_A_NAME: Final = 256
+MEMO_NAMES: Final = 1024
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED: Final = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'  # RFC 9110 section 5.6.4
+_TOKEN: Final = re.compile(TOKEN).fullmatch
+_IN_VALUES: Final = changing_all_but([9, *range(32, 127), *range(128, 256)])
+
+
+def is_token(text: bytes) -> bool:
+    """RFC 9110 section 5.6.2, of methods and field names."""
+    return _TOKEN(text) is not None
+
+
+class MalformedField(ValueError):
+    """A field line that RFC 9112 section 5 does not allow."""
+
+
+class Name:
+    """A field name as it was spelled. is_special: a proxy itself acts on the field (`headers.SPECIAL`). lines: how many of
+    its lines were remembered."""
+
+    __slots__ = ("_asked", "_is_in", "is_special", "lines", "lowercase")
+
+    def __init__(self, lowercase: bytes) -> None:
+        self.lowercase = lowercase
+        self.is_special = lowercase in SPECIAL
+        self.lines = 0
+        self._asked: frozenset[bytes] = frozenset()
+        self._is_in = False
+
+    def is_in(self, names: frozenset[bytes]) -> bool:
+        """The same as `lowercase in names`, for who asks about the same names again and again."""
+        if self._asked is not names:
+            self._asked = names
+            self._is_in = self.lowercase in names
+        return self._is_in
+
+
+class Line:
+    """A valid field line. text: as received."""
+
+    __slots__ = ("name", "pair", "text")
+
+    def __init__(self, text: bytes, name: Name, value: bytes) -> None:
+        self.text = text
+        self.name = name
+        self.pair: Any = (name.lowercase, value)  # a Pair; compiled, one that is declared so is made anew for each who reads it
+
+
+_memo: Final[dict[bytes, Line]] = {}
+_names: Final[dict[bytes, Name]] = {}
+
+
+def read_lines(texts: list[bytes]) -> tuple[list[Line], bool]:
+    """Lines without their CRLF, and whether all of them were remembered. Raises MalformedField."""
+    lines: list[Line] = []
+    repeated = True
+    for text in texts:
+        line = _memo.get(text)
+        if line is None:
+            repeated = False
+            line = _learn(text)
+        lines.append(line)
+    return lines, repeated
+
+
+def _learn(text: bytes) -> Line:
+    """A line that is not in the memo. Where a name's lines are ever new ones, they soon take no more room there."""
+    spelled, colon, value = text.partition(b":")
+    name = _names.get(spelled) or _learn_name(spelled, text)
+    if not colon or value.translate(_IN_VALUES) != value:
+        raise MalformedField(repr(text[:80]))
+    is_usual = len(value) > 1 and value[0] == SPACE and value[1] > SPACE and value[-1] > SPACE
+    line = Line(text, name, value[1:] if is_usual else value.strip(b" \t"))
+    if name.lines < LINES_OF_A_NAME and len(text) <= MEMO_LINE:
+        name.lines += 1
+        if len(_memo) >= MEMO_LINES:
+            _memo.clear()
+        _memo[text] = line
+    return line
+
+
+def _learn_name(spelled: bytes, text: bytes) -> Name:
+    if not is_token(spelled):
+        raise MalformedField(repr(text[:80]))
+    name = Name(spelled.lower())
+    if len(spelled) <= MEMO_LINE:
+        if len(_names) >= MEMO_NAMES:
+            _names.clear()
+        _names[spelled] = name
+    return name
+
+
+def lines_of(headers: Iterable[Pair]) -> list[Line]:
+    """The lines of fields that another parser has read. Raises MalformedField where one of them is none."""
+    texts: list[bytes] = []
+    for name, value in headers:
+        if COLON in name:
+            raise MalformedField(repr(name[:80]))
+        texts.append(b": ".join((name, value)))
+    return read_lines(texts)[0]
+
+
+def read_fields(texts: list[bytes]) -> list[Pair]:
+    """The same as pairs, names in lowercase. Raises MalformedField."""
+    return [line.pair for line in read_lines(texts)[0]]
