@@ -101,7 +101,6 @@ class Origin:
         self.port = 0
         self.scheme = "http"
         self._events: dict[str, threading.Event] = {}
-        self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.stopping = False
 
     @property
@@ -124,19 +123,6 @@ class Origin:
     async def waited(self, name: str) -> None:
         """`wait` for a step: without blocking the origin's loop."""
         assert await asyncio.to_thread(self.event(name).wait, PATIENCE), f"{name} did not happen"
-
-    def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A connection; it is ours before its task has begun, which may be cancelled before it could close anything."""
-        task = asyncio.get_running_loop().create_task(self.visit(reader, writer))
-        self._visits[task] = writer
-        task.add_done_callback(self._visits.pop)
-
-    async def end_visits(self) -> None:
-        visits = dict(self._visits)
-        for task, writer in visits.items():
-            task.cancel()
-            writer.transport.abort()
-        await asyncio.gather(*visits, return_exceptions=True)
 
     async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -175,18 +161,15 @@ def origin(
 
     async def serve() -> None:
         start = asyncio.start_server if path is None else asyncio.start_unix_server
-        running = await start(server.accepted, sock=listener, ssl=tls, limit=1 << 20)  # type: ignore[operator]
+        running = await start(server.visit, sock=listener, ssl=tls, limit=1 << 20)  # type: ignore[operator]
         ready.set()
         await asyncio.to_thread(stopped.wait)
         asyncio.get_running_loop().remove_reader(listener.fileno())
-        for _ in range(10):  # turns until one that has just been accepted is known; asyncio leaks those of a server that is closed
-            await asyncio.sleep(0)
+        for _ in range(10):  # turns until what has just been accepted has a task that closes it: asyncio leaks the connections
+            await asyncio.sleep(0)  # that it was about to make for a server that is closed
         running.close()
-        await server.end_visits()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # a connection that has not got so far
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        for _ in range(10):  # and until all of them are closed
-            await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
