@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 
 import uvloop
 
-from benchmarks.contenders import Setting, routes
-from benchmarks.processes import free_ports
-from benchmarks.road import build_app, connect, heads
+from benchmarks.road import open_road
 from benchmarks.scenarios import SCENARIOS
 
 
@@ -21,13 +17,8 @@ async def main() -> None:
     parser.add_argument("--same", action="store_true")
     options = parser.parse_args()
     [scenario] = [scenario for scenario in SCENARIOS if scenario.name == options.scenario]
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
-        port, target = free_ports(2)
-        setting = Setting(scenario, port, [target], Path(name))
-        app = build_app(setting.folder, routes(setting))
-        async with app.lifespan():
-            road = await connect(app, heads(scenario.path_before, varied=not options.same))
-            await road.client.run(options.count)
+    async with open_road(scenario, varied=not options.same) as road:
+        await road.client.run(options.count)
 
 
 if __name__ == "__main__":

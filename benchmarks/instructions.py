@@ -14,19 +14,17 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.processes import on_installed
 from benchmarks.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROOT: Final = Path(__file__).parent.parent
 COUNT: Final = 2000  # requests; the first of them, which fill the memos, are among them
 COLLECTED: Final = ("protocol___GatewayProtocol___data_received", "connection___Connection___data_received")
-DRIVE: Final = "import sys, runpy; sys.path.append({root!r}); runpy.run_module('benchmarks.drive', run_name='__main__')"
 WANTED: Final = tuple(wanted.name for wanted in SCENARIOS if wanted.targets == wanted.routes == wanted.workers == 1 and not wanted.idle)
 _ENTRY: Final = re.compile(r"\((\d+)\)(?: (.*))?")
 
@@ -82,14 +80,13 @@ def main() -> int:
     parser.add_argument("--same", action="store_true", help="all requests alike, in place of varied ones")
     parser.add_argument("--top", type=int, default=40, help="functions of the gateway to show (40)")
     options = parser.parse_args()
-    found = find_spec("gateway.server.protocol")
     if shutil.which("valgrind") is None:
         print("valgrind is not installed", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         out = Path(folder) / "callgrind"
         toggles = [f"--toggle-collect=CPyDef_{name}" for name in COLLECTED]
-        drive = [sys.executable, "-P", "-c", DRIVE.format(root=str(ROOT)), options.scenario, str(COUNT)]
+        drive = on_installed("benchmarks.drive", options.scenario, str(COUNT))
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *toggles, *drive]
         done = subprocess.run(command + ["--same"] * options.same, capture_output=True, text=True, cwd=folder, check=False)
         if done.returncode:
@@ -99,7 +96,7 @@ def main() -> int:
             counts = Counts(lines)
     total = sum(counts.own.values())
     if not total:
-        print(f"the gateway that is installed is not compiled: {found.origin if found else ''}", file=sys.stderr)
+        print("the gateway that is installed is not compiled; `make install` does it where a C compiler is", file=sys.stderr)
         return 1
     print(f"{total / COUNT:8.0f} instructions a request\n")
     shown = [(cost, text) for name, cost in counts.within.items() if (text := readable(name))]

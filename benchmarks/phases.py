@@ -12,21 +12,17 @@ import argparse
 import contextlib
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
-from benchmarks.contenders import Setting, routes
-from benchmarks.processes import free_ports
-from benchmarks.road import build_app, connect, heads
+from benchmarks.road import open_road
 from benchmarks.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -273,13 +269,8 @@ async def main() -> None:
     options = parser.parse_args()
     wanted = "policies-1k" if options.policies else "forward-1k"
     [scenario] = [scenario for scenario in SCENARIOS if scenario.name == wanted]
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
-        port, target = free_ports(2)
-        setting = Setting(scenario, port, [target], Path(name))
-        app = build_app(setting.folder, routes(setting))
-        async with app.lifespan():
-            road = await connect(app, heads(scenario.path_before, varied=not options.same))
-            print(table(await profile(road, options.seconds)))
+    async with open_road(scenario, varied=not options.same) as road:
+        print(table(await profile(road, options.seconds)))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,28 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 LOOPBACK: Final = "127.0.0.1"
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
 LOOK_AGAIN: Final = 0.02  # a port has no event to wait for
+
+
+ROOT: Final = Path(__file__).parent.parent
+_ON_INSTALLED: Final = "import runpy, sys; sys.path.append({root!r}); runpy.run_module({module!r}, run_name='__main__')"
+
+
+def on_installed(module: str, *arguments: str) -> list[str]:
+    """The command line of a module of ours over the gateway that is installed, which may be compiled, and not over the source in
+    the working directory."""
+    return [sys.executable, "-P", "-c", _ON_INSTALLED.format(root=str(ROOT), module=module), *arguments]
 
 
 class Failure(Exception):

@@ -7,21 +7,27 @@ last one is whole, and a target's transport answers in the next turn of the even
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
+from contextlib import asynccontextmanager
 from email.utils import formatdate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from benchmarks.contenders import Setting, routes
+from benchmarks.processes import free_ports
 from gateway.app import GatewayApp
 from gateway.server.protocol import GatewayProtocol
 from gateway.upstream.connection import Connection
 from gateway.upstream.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
+
+    from benchmarks.scenarios import Scenario
 
 HEADS: Final = 5000  # requests that differ; their lines are more than a memo of the gateway holds
 
@@ -197,3 +203,13 @@ async def connect(app: GatewayApp, requests: Sequence[bytes]) -> Road:
     target.connections.add(transport.connection)
     target.release(transport.connection)
     return Road(client, floor, transport, app)
+
+
+@asynccontextmanager
+async def open_road(scenario: Scenario, *, varied: bool) -> AsyncIterator[Road]:
+    """The road of a scenario, with an app of its own."""
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
+        port, target = free_ports(2)
+        app = build_app(Path(name), routes(Setting(scenario, port, [target], Path(name))))
+        async with app.lifespan():
+            yield await connect(app, heads(scenario.path_before, varied=varied))
