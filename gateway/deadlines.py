@@ -11,6 +11,8 @@ import heapq
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.outlet import Turn
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -34,14 +36,15 @@ class Deadlines:
     """The buckets of one loop. A bucket's list is dropped when its time has come: nothing grows.
 
     now: the clock of all times of an exchange, in seconds. It is finer than the loop's own: uvloop's `loop.time()` has whole
-    milliseconds, which is more than a near target takes to answer.
+    milliseconds, which is more than a near target takes to answer. turn: the other thing that connections of one loop share.
     """
 
-    __slots__ = ("_buckets", "_closed", "_loop", "_order", "_timer", "now")
+    __slots__ = ("_buckets", "_closed", "_loop", "_order", "_timer", "now", "turn")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic) -> None:
         self._loop = loop
         self.now = now
+        self.turn = Turn(loop)
         self._buckets: dict[float, list[Watched]] = {}
         self._order: list[float] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -14,6 +14,7 @@ from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, T
 from gateway.exchange import ResponseHead
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import BODY_METHODS, framing, host_for, ready_head, response_headers
+from gateway.outlet import COPIED
 from gateway.repeat import declines
 from gateway.rfc.headers import end_to_end, is_event_stream
 from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
@@ -40,7 +41,6 @@ log = logging.getLogger("gateway")
 CLOSES: Final = b"connection: close\r\n\r\n"
 BODILESS: Final = frozenset({204, 304})
 NO_TIMES: Final = Timeouts()  # before the request has a target
-COPIED: Final = 16384  # bytes; a body below is put behind its head by copying it
 
 
 class Trip(Sent):
@@ -53,7 +53,7 @@ class Trip(Sent):
     """
 
     __slots__ = (
-        "_body", "_chunked", "_exchange", "_gateway", "_headers", "_limit", "_lines", "_link", "_pending", "_protocol", "_request",
+        "_body", "_chunked", "_exchange", "_gateway", "_headers", "_limit", "_lines", "_link", "_protocol", "_request",
         "_share", "_snapshot", "_started", "_target", "_transform", "keep_alive", "pipeline",
     )  # fmt: skip
 
@@ -124,7 +124,6 @@ class Trip(Sent):
         exchange.reused = True
         exchange.bytes_in = self.length
         self._transform: BodyTransform | None = None
-        self._pending = b""
         self._chunked = False
         self._link = link
         self.timeouts = share.timeouts
@@ -229,7 +228,13 @@ class Trip(Sent):
         elif not says_length:
             lines += b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
-        self._send_with(lines + (b"\r\n" if self.keep_alive else CLOSES), body)
+        transport = self._protocol.transport
+        head = lines + (b"\r\n" if self.keep_alive else CLOSES)
+        if len(body) < COPIED:
+            transport.write_soon(head + body)
+        else:
+            transport.write_soon(head)
+            self._send(body)
         self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece
@@ -246,17 +251,10 @@ class Trip(Sent):
         lines, says_length = self._lines
         self._chunked = not says_length
         coding = b"" if says_length else b"transfer-encoding: chunked\r\n"
-        self._pending = b"".join((lines, coding, b"\r\n" if self.keep_alive else CLOSES))
-        self._protocol.loop.call_soon(self._send_pending)
+        self._protocol.transport.write_soon(b"".join((lines, coding, b"\r\n" if self.keep_alive else CLOSES)))
         if is_event_stream(response.headers):
             assert self._link is not None
             self._link.allow_silence(self.timeouts.stream_idle)
-
-    def _send_pending(self) -> None:
-        """The body has not come at once: the head goes alone."""
-        if self._pending:
-            data, self._pending = self._pending, b""
-            self._send(data)
 
     def data(self, data: bytes) -> None:
         if self._transform is not None:
@@ -287,10 +285,7 @@ class Trip(Sent):
         self._exchange.bytes_out += len(data)
         if self._chunked:
             data = chunk(data) + LAST_CHUNK if last else chunk(data)
-        if self._pending:
-            head, self._pending = self._pending, b""
-            self._send_with(head, data)
-        elif data:
+        if data:
             self._send(data)
 
     def writable(self) -> None:
@@ -306,13 +301,6 @@ class Trip(Sent):
         transport = self._protocol.transport
         if not transport.is_closing():
             transport.write(data)
-
-    def _send_with(self, head: bytes, body: bytes) -> None:
-        """Both at once; what is long is not copied for that."""
-        if len(body) < COPIED:
-            self._send(head + body)
-        elif not self._protocol.transport.is_closing():
-            self._protocol.transport.writelines((head, body))
 
     # ------------------------------------------------------------ what goes wrong
 
@@ -335,7 +323,6 @@ class Trip(Sent):
         log.warning(
             "answer broken off", extra={"request_id": exchange.request_id.decode("latin-1"), "reason": str(error)}
         )
-        self._send_pending()
         self._protocol.break_off(shown=True)
         self.pipeline.finish(exchange)
 

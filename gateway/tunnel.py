@@ -46,7 +46,7 @@ async def splice(
     client, early = stream.switch([*response.headers, (b"connection", b"Upgrade"), (b"upgrade", b"websocket")])
     delivery.started = True
     exchange.status = 101
-    tunnel = Tunnel(client, connection.transport, delivery.deadlines, timeouts)
+    tunnel = Tunnel(client, connection.transport.raw, delivery.deadlines, timeouts)
     tunnel.start(early, rest)
     try:
         await tunnel.closed

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from gateway.outlet import COPIED
 from gateway.rfc.octets import has_stray_break
 from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines
 from gateway.server.stream import STREAM
@@ -38,7 +39,7 @@ class Cycle:
 
     __slots__ = (
         "_bodiless", "_body", "_body_size", "_chunked", "_disconnected", "_end_given", "_finished", "_kept_trailers",
-        "_left", "_more_body", "_pending", "_protocol", "_room", "_task", "_trailers", "_waiter", "_wants_continue",
+        "_left", "_more_body", "_protocol", "_room", "_task", "_trailers", "_waiter", "_wants_continue",
         "_watched", "closes", "head", "keep_alive", "started",
     )  # fmt: skip
 
@@ -63,7 +64,6 @@ class Cycle:
         self._chunked = False
         self._left = -1  # bytes of a declared length still to come; -1: none declared
         self._trailers = False
-        self._pending = b""  # the head, until the first piece of the body comes or this turn of the loop is over
         self._task: asyncio.Task[None] | None = None
 
     def start(self, work: Awaitable[None] | None = None) -> None:
@@ -235,14 +235,9 @@ class Cycle:
             headers = [pair for pair in headers if pair[0].lower() not in NOT_THE_APPS]
         lines = answer_lines(status, headers)
         self.started = True
-        self._pending = b"".join((lines, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
-        self._protocol.loop.call_soon(self._send_pending)
-
-    def _send_pending(self) -> None:
-        """The body has not come at once: the head goes alone."""
-        if self._pending:
-            data, self._pending = self._pending, b""
-            self._protocol.transport.write(data)
+        self._protocol.transport.write_soon(
+            b"".join((lines, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
+        )
 
     def _framing(self, status: int, length: int, *, trailers: bool) -> bytes:
         """Decide how the body ends and whether the connection goes on (RFC 9112 sections 6 and 9.3)."""
@@ -277,9 +272,9 @@ class Cycle:
                 self._finished = True
                 self._protocol.transport.abort()
                 raise RuntimeError("the body does not have its Content-Length")
-        if self._pending:
-            data, self._pending = self._pending + data, b""
-        if data:
+        if data and ends and len(data) < COPIED:
+            self._protocol.transport.write_soon(data)
+        elif data:
             self._protocol.transport.write(data)
         if ends:
             self._finish()
@@ -324,7 +319,6 @@ class Cycle:
             return
         self._finished = True
         self._watched = None
-        self._send_pending()
         self._protocol.break_off(shown=self._chunked or self._left > 0)
 
     def switch(self, headers: Headers) -> tuple[asyncio.Transport, bytes]:
@@ -334,7 +328,7 @@ class Cycle:
         self._watched = None
         protocol.give_up()
         protocol.transport.write(lines)
-        return protocol.transport, protocol.take_buffer()
+        return protocol.transport.raw, protocol.take_buffer()
 
     def hand_over(self) -> None:
         """As uvicorn's own classes do: the request is written again for the WebSocket protocol class."""
@@ -351,6 +345,7 @@ class Cycle:
         successor = protocol.config.ws_protocol_class(  # type: ignore[misc,call-arg]
             config=protocol.config, server_state=protocol.server_state, app_state=protocol.state
         )
-        successor.connection_made(protocol.transport)
+        transport = protocol.transport.raw
+        successor.connection_made(transport)
         successor.data_received(b"".join(lines))
-        protocol.transport.set_protocol(successor)
+        transport.set_protocol(successor)

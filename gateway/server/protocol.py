@@ -23,6 +23,7 @@ from gateway.errors import (
     RequestTimeout,
     TargetTooLong,
 )
+from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.forwarded import unmapped
 from gateway.rfc.message import HEAD_END, read_request_head
@@ -88,7 +89,7 @@ class GatewayProtocol:
         self.deadlines = self.shared.deadlines
         self.deadline = NEVER
         self.bucket = NEVER
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
+        self.transport: Outlet = None  # type: ignore[assignment]  # set by connection_made
         self.lane = self.shared.lane
         self.write_paused = False
         self._state = _HEAD
@@ -109,17 +110,18 @@ class GatewayProtocol:
     # ------------------------------------------------------------ the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast("asyncio.Transport", transport)
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        peer = transport.get_extra_info("peername")
+        raw = cast("asyncio.Transport", transport)
+        self.transport = Outlet(raw, self.deadlines.turn)
+        raw.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        peer = raw.get_extra_info("peername")
         self.client = (unmapped(str(peer[0])), int(peer[1])) if isinstance(peer, tuple) else None
-        local = transport.get_extra_info("sockname")
+        local = raw.get_extra_info("sockname")
         self.server = (str(local[0]), int(local[1])) if isinstance(local, tuple) else (str(local or ""), None)
-        self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        self.scheme = "https" if raw.get_extra_info("sslcontext") is not None else "http"
         if len(self.connections) >= self.settings.max_connections:
             self._state = _GONE
-            transport.write(refusal(503, "Too many connections."))
-            transport.close()
+            self.transport.write(refusal(503, "Too many connections."))
+            self.transport.close()
             return
         self.connections.add(self)  # type: ignore[arg-type]
         self._watch(self.settings.header)
@@ -136,6 +138,7 @@ class GatewayProtocol:
     def eof_received(self) -> bool:
         """A half-closed client still gets its answer if it said that it would ask no more; else it has left."""
         self._eof = True
+        self.transport.flush()  # which may be closed behind our back
         cycle = self._cycle
         if self._state == _ANSWER and cycle is not None and cycle.closes and self.scheme == "http":
             return True
@@ -371,6 +374,7 @@ class GatewayProtocol:
         if not self.transport.can_write_eof():
             self.close()
             return
+        self.transport.flush()
         if self.transport.get_write_buffer_size():  # the answer itself has its own time
             self._watch_reader()
         else:
@@ -391,7 +395,7 @@ class GatewayProtocol:
         if shown:
             self.close()
         else:
-            reset(self.transport)
+            reset(self.transport.raw)
 
     def give_up(self) -> None:
         """The connection is another protocol's from now on; it counts until its cycle is over."""
@@ -452,12 +456,12 @@ class GatewayProtocol:
         self._watch_reader()
 
     def _watch_reader(self) -> None:
-        self._unsent = unsent(self.transport)
+        self._unsent = unsent(self.transport.raw)
         self.deadlines.watch(self, self.deadlines.now() + self.settings.write_idle)
 
     def _look_at_reader(self) -> None:
         """Only a client that took nothing at all since the last look is cut off."""
-        if unsent(self.transport) < self._unsent:
+        if unsent(self.transport.raw) < self._unsent:
             self._watch_reader()
         else:
             self.transport.abort()

@@ -25,6 +25,7 @@ from gateway.errors import (
     ResponseHeaderTooLarge,
     WriteTimeout,
 )
+from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.message import CHUNKED, HEAD_END, read_answer_head
 from gateway.rfc.octets import has_stray_break
@@ -66,7 +67,7 @@ class Connection:
         self.reused = False
         self.idle_since = 0.0
         self.write_paused = False
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
+        self.transport: Outlet = None  # type: ignore[assignment]  # set by connection_made
         self._state = _IDLE
         self._sink: Sink | None = None
         self._outgoing: Sent = None  # type: ignore[assignment]  # set by send
@@ -101,7 +102,7 @@ class Connection:
         self._read_timeout = request.timeouts.read
         self._ends = self._endless = False
         self._request_done = whole
-        self.transport.write(data)
+        self.transport.write_soon(data)
         self._watch_request()
 
     def send_body(self, data: bytes) -> None:
@@ -137,7 +138,10 @@ class Connection:
         if state == _LENGTH:
             self._body(data)
         elif state == _HEAD:
-            self._read_head(self._received + data if self._received else data)
+            if self.transport.held:
+                self._fail(ConnectionTerminated("bytes before the request was sent"))
+            else:
+                self._read_head(self._received + data if self._received else data)
         elif state == _CHUNKED:
             self._body_chunked(data)
         elif state == _UNTIL_CLOSE:
@@ -295,7 +299,7 @@ class Connection:
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._unsent = unsent(self.transport)
+        self._unsent = unsent(self.transport.raw)
         if self._sink is not None:
             self._watch_request()
 
@@ -312,7 +316,7 @@ class Connection:
             self._fail(ReadTimeout())
         elif self._request_done:
             self._fail(FirstByteTimeout())
-        elif (left := unsent(self.transport)) < self._unsent:
+        elif (left := unsent(self.transport.raw)) < self._unsent:
             self._unsent = left
             self._watch_request()
         else:
@@ -321,8 +325,9 @@ class Connection:
     # ------------------------------------------------------------ the end
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        raw = cast("asyncio.Transport", transport)
+        raw.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self.transport = Outlet(raw, self._deadlines.turn)
 
     def eof_received(self) -> bool:
         return False  # the transport closes, and connection_lost decides what that means

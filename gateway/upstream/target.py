@@ -90,7 +90,7 @@ class Target(TargetBase):
         """An idle connection, at once; None when there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and (exchange.method in IDEMPOTENT or not has_news(connection.transport)):
+            if connection.is_open and (exchange.method in IDEMPOTENT or not has_news(connection.transport.raw)):
                 connection.reused = True
                 return connection
         return None

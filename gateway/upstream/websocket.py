@@ -43,7 +43,7 @@ class TargetSocket(asyncio.Protocol):
     """`receive` is awaited by one task; `send` by another. It closes when no byte has passed for `stream_idle`."""
 
     def __init__(self, connection: Connection, rest: bytes, timeouts: Timeouts, deadlines: Deadlines) -> None:
-        self._transport = connection.transport
+        self._transport = connection.transport.raw
         self._connection = connection
         self._timeouts = timeouts
         self._deadlines = deadlines

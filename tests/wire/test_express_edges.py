@@ -266,7 +266,7 @@ def test_a_connection_with_a_body_still_to_be_sent_serves_no_other():
                 early.sendall(answer)
                 assert client.read().status == 200
                 (link,) = front.target().connections
-                link.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                link.transport.raw.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
                 with held(front):
                     client.request("/", method="POST", body=bytes(60000))
                 early.recv(1024)

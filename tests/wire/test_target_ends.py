@@ -67,6 +67,7 @@ def test_a_connection_with_a_request_still_to_be_sent_serves_no_other():
             link = await found.connect(3, 5)
             answer = Answer(link)
             link.send(post(CHUNKED), answer)
+            link.send_body(bytes(65536))
             while not link.transport.get_write_buffer_size():
                 link.send_body(bytes(65536))
             link.end_body()

@@ -1,0 +1,111 @@
+"""Writes that wait until the event loop's turn is over, and then go out one behind the other.
+
+Each write wakes who reads at the other end, and costs the more the longer that one has slept. Between two writes of one
+turn lies the work for a request: time enough to fall asleep again. Written back to back they find it awake (decision 0053).
+What is written in two steps meanwhile, such as a head and its body, leaves in one piece.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+COPIED: Final = 16384  # bytes; what is shorter is put behind what waits by copying it
+
+
+class Turn:
+    """The outlets of an event loop that wait for the end of its turn: for as long as the events take that it has found at
+    once. Each is there for a connection's one request or answer."""
+
+    __slots__ = ("_loop", "_outlets")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._outlets: list[Outlet] = []
+
+    def wait(self, outlet: Outlet) -> None:
+        if not self._outlets:
+            self._loop.call_soon(self._over)
+        self._outlets.append(outlet)
+
+    def _over(self) -> None:
+        outlets, self._outlets = self._outlets, []
+        for outlet in outlets:
+            outlet.flush()
+
+
+class Outlet:
+    """A connection's transport, by which alone it is written to. raw: the transport itself, for whoever takes it over. held:
+    what waits; all that writes or closes sends it first, but `abort`, which drops it."""
+
+    __slots__ = ("_turn", "held", "raw")
+
+    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
+        self.raw = transport
+        self._turn = turn
+        self.held = b""
+
+    def write_soon(self, data: bytes) -> None:
+        """At the end of this turn, or with what is written before that."""
+        if self.held:
+            self.held += data
+        else:
+            self.held = data
+            self._turn.wait(self)
+
+    def flush(self) -> None:
+        """Write what waits; nothing in the moment between the other side's leaving and our being told."""
+        held = self.held
+        if held:
+            self.held = b""
+            if not self.raw.is_closing():
+                self.raw.write(held)
+
+    def write(self, data: bytes) -> None:
+        held = self.held
+        if not held:
+            self.raw.write(data)
+            return
+        self.held = b""
+        if len(data) < COPIED:
+            self.raw.write(held + data)
+        else:
+            self.raw.writelines((held, data))
+
+    def writelines(self, pieces: Sequence[bytes]) -> None:
+        held = self.held
+        if held:
+            self.held = b""
+            pieces = (held, *pieces)
+        self.raw.writelines(pieces)
+
+    def write_eof(self) -> None:
+        self.flush()
+        self.raw.write_eof()
+
+    def close(self) -> None:
+        self.flush()
+        self.raw.close()
+
+    def abort(self) -> None:
+        self.held = b""
+        self.raw.abort()
+
+    def is_closing(self) -> bool:
+        return self.raw.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has not got yet."""
+        return len(self.held) + self.raw.get_write_buffer_size()
+
+    def can_write_eof(self) -> bool:
+        return self.raw.can_write_eof()
+
+    def pause_reading(self) -> None:
+        self.raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.raw.resume_reading()

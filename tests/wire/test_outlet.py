@@ -1,0 +1,139 @@
+"""Writes that wait for the end of the event loop's turn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.outlet import COPIED, Outlet, Turn
+from support.client import connected
+from support.serving import PATIENCE, forwarding, gateway, held
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s"
+
+
+@asynccontextmanager
+async def outlet() -> AsyncIterator[tuple[Outlet, socket.socket]]:
+    """One, and a socket that reads what it has written, without waiting."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        try:
+            yield Outlet(transport, Turn(loop)), theirs
+        finally:
+            transport.abort()
+            await asyncio.sleep(0)
+
+
+def read(sock: socket.socket) -> bytes | None:
+    """What is there by now; None where nothing is."""
+    try:
+        return sock.recv(1 << 20)
+    except BlockingIOError:
+        return None
+
+
+async def turns() -> None:
+    """What was asked for in this turn is done."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def test_what_waits_is_written_when_the_turn_is_over():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"head ")
+            out.write_soon(b"body")
+            assert out.get_write_buffer_size() == 9
+            assert read(client) is None
+            await turns()
+            assert read(client) == b"head body"
+            assert out.get_write_buffer_size() == 0
+
+    asyncio.run(work())
+
+
+def test_what_waits_goes_before_all_that_is_written_at_once():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"1 ")
+            out.write(b"2 ")
+            out.write_soon(b"3 ")
+            out.writelines((b"4 ", b"5 "))
+            out.write_soon(b"6 ")
+            out.write(b"7" * COPIED)
+            assert read(client) == b"1 2 3 4 5 6 " + b"7" * COPIED
+            await turns()
+            assert read(client) is None, "and once"
+
+    asyncio.run(work())
+
+
+def test_closing_sends_what_waits():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"last")
+            out.write_eof()
+            assert read(client) == b"last"
+            assert read(client) == b""
+        async with outlet() as (out, client):
+            out.write_soon(b"last")
+            out.close()
+            assert read(client) == b"last"
+
+    asyncio.run(work())
+
+
+def test_aborting_drops_what_waits():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"never")
+            out.abort()
+            await turns()
+            assert read(client) == b""
+
+    asyncio.run(work())
+
+
+def test_what_waits_for_a_connection_that_closes_by_itself_is_dropped():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"never")
+            out.raw.close()
+            await turns()
+            assert read(client) == b""
+
+    asyncio.run(work())
+
+
+def test_bytes_that_came_before_the_request_went_out_are_not_its_answer():
+    """Both are there when the gateway looks again: the request and, on the connection that it is to take, an answer to
+    nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with gateway(forwarding(url)) as front, connected(front.port) as client:
+            client.request("/first")
+            stale, _ = listener.accept()
+            with stale:
+                stale.settimeout(PATIENCE)
+                assert stale.recv(4096).startswith(b"GET /first ")
+                stale.sendall(ANSWER % (5, b"first"))
+                assert client.read().body == b"first"
+                with held(front):
+                    client.request("/second")
+                    stale.sendall(ANSWER % (5, b"stale"))
+                fresh, _ = listener.accept()
+                with fresh:
+                    fresh.settimeout(PATIENCE)
+                    assert fresh.recv(4096).startswith(b"GET /second ")
+                    fresh.sendall(ANSWER % (5, b"fresh"))
+                    assert client.read().body == b"fresh"
+                assert stale.recv(4096) == b"", "and nothing was sent there"
