@@ -229,11 +229,11 @@ class Trip(Sent):
             lines += b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
         transport = self._protocol.transport
-        head = lines + (b"\r\n" if self.keep_alive else CLOSES)
+        end = b"\r\n" if self.keep_alive else CLOSES
         if len(body) < COPIED:
-            transport.write_soon(head + body)
+            transport.write_soon(b"%b%b%b" % (lines, end, body))
         else:
-            transport.write_soon(head)
+            transport.write_soon(lines + end)
             self._send(body)
         self._protocol.answered(keep_alive=self.keep_alive)
 

@@ -127,11 +127,8 @@ def ready_head(exchange: Exchange, target: bytes, block: tuple[bytes, bytes], le
     end = HEAD_END
     if length or exchange.method in BODY_METHODS:
         end = b"\r\ncontent-length: %d\r\n\r\n" % length
-    return b"".join(
-        (
-            exchange.method, b" ", target, b" HTTP/1.1\r\nhost: ", exchange.host_sent, b"\r\n", block[0], block[1],
-            exchange.request_id, end,
-        )
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b" % (
+        exchange.method, target, exchange.host_sent, block[0], block[1], exchange.request_id, end,
     )  # fmt: skip
 
 

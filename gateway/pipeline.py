@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.policy import Admits, Amends, Finishes, Prepares
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gateway.policy import Policy
 
 log = logging.getLogger("gateway")
+
+now: Final = monotonic  # the clock of exchanges (`Deadlines.now`)
 
 
 class Pipeline:
@@ -75,7 +77,7 @@ class Pipeline:
 
     def finish(self, exchange: Exchange) -> None:
         """The exchange has ended. All hooks run, whatever one of them does: they write the log and release what `admit` took."""
-        exchange.ended_at = monotonic()
+        exchange.ended_at = now()
         for hook in self._finish:
             try:
                 hook(exchange)

@@ -196,22 +196,19 @@ class JsonLines:
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
         )  # fmt: skip
-        pieces = [
+        first_byte = more = trace = b""
+        if exchange.first_byte_at:
+            first_byte = b',"first_byte":' + _seconds(exchange.first_byte_at - started)
+        if error is not None:
+            more = f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode()
+        if exchange.traceparent:
+            trace = b',"traceparent":"%b"' % (_plain(exchange.traceparent),)
+        return b'%b%b%b%b%b%b%b,"bytes_out":%b,"duration":%b%b%b%b%b}\n' % (
             stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
             self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
-            self._facts.get(facts) or self._new_facts(facts), str(exchange.bytes_in).encode(),
-            b',"bytes_out":', str(exchange.bytes_out).encode(), b',"duration":', _seconds(exchange.ended_at - started),
-        ]  # fmt: skip
-        if exchange.first_byte_at:
-            pieces.append(b',"first_byte":')
-            pieces.append(_seconds(exchange.first_byte_at - started))
-        if error is not None:
-            pieces.append(f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode())
-        pieces.append(self._sender(exchange))
-        if exchange.traceparent:
-            pieces.append(b',"traceparent":"' + _plain(exchange.traceparent) + b'"')
-        pieces.append(b"}\n")
-        return b"".join(pieces)
+            self._facts.get(facts) or self._new_facts(facts), _number(exchange.bytes_in), _number(exchange.bytes_out),
+            _seconds(exchange.ended_at - started), first_byte, more, self._sender(exchange), trace,
+        )  # fmt: skip
 
     def _sender(self, exchange: Exchange) -> bytes:
         """What the request's fields say; kept with those that more than one request has."""
@@ -228,7 +225,7 @@ class JsonLines:
         if agent:
             text = self._agents.get(agent) or self._new_agent(agent)
         if referer:
-            text = b"".join((text, b',"referer":"', _plain(referer), b'"'))
+            text = b'%b,"referer":"%b"' % (text, _plain(referer))
         if fields is not None:
             fields.noted = text
         return text
@@ -271,8 +268,12 @@ def _seconds(value: float) -> bytes:
     micro = int(value * 1e6 + 0.5)
     milli = micro // 1000
     if 0 <= milli < 1000:
-        return b"0." + _DIGITS[milli] + _DIGITS[micro - 1000 * milli]
-    return b"%.6f" % value
+        return b"0.%b%b" % (_DIGITS[milli], _DIGITS[micro - 1000 * milli])
+    return f"{value:.6f}".encode()
+
+
+def _number(value: int) -> bytes:
+    return str(value).encode() if value else b"0"
 
 
 class CombinedLines:

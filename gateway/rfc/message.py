@@ -26,6 +26,7 @@ from gateway.rfc.lines import MEMO_LINE, TOKEN, Line, MalformedField, Name, Pair
 from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
 HEAD_END: Final = b"\r\n\r\n"
+QUERY: Final = ord("?")
 LENGTH_DIGITS: Final = 18
 MEMO_STATUS_LINES: Final = 64
 MEMO_BLOCKS: Final = 512
@@ -74,16 +75,17 @@ class HeadFields:
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
     kept: the lines that go on to a target, and the names that they were chosen by; kept by who chooses. noted: what the log
-    says of them; kept by who writes it.
+    says of them; kept by who writes it. block: the lines with their CRLFs between them, where they are remembered.
     """
 
     __slots__ = (
-        "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "noted",
+        "block", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "noted",
         "special", "upgrade",
     )  # fmt: skip
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
+        self.block = b""
         self.headers = [line.pair for line in lines]
         self.special = special = [line.pair for line in lines if line.name.is_special]
         self.is_plain = len(special) == 1 and special[0][0] == b"host"
@@ -119,22 +121,33 @@ class RequestHead:
         return self.path if self.query is None else self.path + b"?" + self.query
 
 
-def read_request_head(block: bytes) -> RequestHead:
-    """The head of a request, without its empty line. Raises a GatewayError with the status to answer."""
+def read_request_head(block: bytes, before: HeadFields | None = None) -> RequestHead:
+    """The head of a request, without its empty line. before: what the same sender's last head said, as many repeat
+    themselves; `VARIED` where that was not remembered. Raises a GatewayError with the status to answer."""
     line, _, rest = block.partition(b"\r\n")
-    parts = line.split(b" ")
-    if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in USUAL_METHODS:
-        target = parts[1]
-        if valid_origin_form(target):
-            fields = _blocks.get(rest) or _read_head_fields(rest, 1)
+    if line.endswith(b" HTTP/1.1"):
+        if line.startswith(b"GET "):
+            method, target = b"GET", line[4:-9]
+        else:
+            method, _, target = line[:-9].partition(b" ")
+        if (method == b"GET" or method in USUAL_METHODS) and valid_origin_form(target):
+            if before is not None and before.block == rest:
+                fields = before
+            elif before is VARIED:
+                fields = _read_head_fields(rest, 1)
+            else:
+                fields = _blocks.get(rest) or _read_head_fields(rest, 1)
             if fields.hosts != 1:
                 raise BadRequest("not exactly one Host")
-            path, mark, query = target.partition(b"?")
-            return RequestHead(parts[0], path, query if mark else None, 1, fields)
+            if QUERY not in target:
+                return RequestHead(method, target, None, 1, fields)
+            path, _, query = target.partition(b"?")
+            return RequestHead(method, path, query, 1, fields)
     return _read_unusual_head(line, rest)
 
 
 _blocks: Final[dict[bytes, HeadFields]] = {}
+VARIED: Final = HeadFields([])
 
 
 def _read_head_fields(block: bytes, minor: int) -> HeadFields:
@@ -149,6 +162,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
         if len(_blocks) >= MEMO_BLOCKS:
             _blocks.clear()
         _blocks[block] = fields
+        fields.block = block
     return fields
 
 
@@ -263,12 +277,13 @@ class AnswerHead:
 
     special: the fields among `headers` that are about framing and connection, and Via. forwarded: what becomes of the
     fields on their way to the client, and written: how that is; both kept by who makes them. Heads of equal lines may be
-    one object.
+    one object. block: those lines, where they are remembered.
     """
 
-    __slots__ = ("forwarded", "headers", "keep_alive", "length", "minor", "special", "status", "written")
+    __slots__ = ("block", "forwarded", "headers", "keep_alive", "length", "minor", "special", "status", "written")
 
     def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
+        self.block = b""
         self.status = status
         self.minor = minor
         self.headers = headers
@@ -282,10 +297,12 @@ class AnswerHead:
 _answers: Final[dict[bytes, AnswerHead]] = {}
 
 
-def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
-    """The head of a response to `method`, without its empty line. Raises BadResponse."""
+def read_answer_head(block: bytes, method: bytes, before: AnswerHead | None = None) -> AnswerHead:
+    """The head of a response to `method`, without its empty line. before: the same sender's last one. Raises BadResponse."""
     if method == b"HEAD":
         return _read_answer_head(block, method)
+    if before is not None and before.block == block:
+        return before
     return _answers.get(block) or _read_answer_head(block, method)
 
 
@@ -303,6 +320,7 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
         if len(_answers) >= MEMO_BLOCKS:
             _answers.clear()
         _answers[block] = head
+        head.block = block
     return head
 
 

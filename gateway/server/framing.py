@@ -64,18 +64,15 @@ def passed_on(
         source.written = written = Written(status, fields, stamps)
     if len(headers) == known:
         return written.lines, written.says_length
-    pieces = [written.lines]
+    lines = written.lines
     for index in range(known, len(headers)):
         name, value = headers[index]
         if name == CONTENT_LENGTH or name in stamps.names:
             return _anew(status, headers, stamps)
         if name.translate(_IN_LINES) != name or value.translate(_IN_LINES) != value:
             raise RuntimeError(BROKEN)
-        pieces.append(name)
-        pieces.append(b": ")
-        pieces.append(value)
-        pieces.append(b"\r\n")
-    return b"".join(pieces), written.says_length
+        lines = b"%b%b: %b\r\n" % (lines, name, value)
+    return lines, written.says_length
 
 
 def _anew(status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:

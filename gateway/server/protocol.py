@@ -26,7 +26,7 @@ from gateway.errors import (
 from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import HEAD_END, read_request_head
+from gateway.rfc.message import HEAD_END, VARIED, RequestHead, read_request_head
 from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
 from gateway.server.reset import reset
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from gateway.rfc.message import RequestHead
+    from gateway.rfc.message import HeadFields
     from gateway.server.stream import Served
 
 log = logging.getLogger("gateway.server")
@@ -64,7 +64,7 @@ class GatewayProtocol:
     it has them."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_cycle", "_eof", "_heard_at", "_last_call", "_left", "_lingered", "_owed", "_owed_at", "_paused",
+        "_before", "_buffer", "_chunks", "_cycle", "_eof", "_heard_at", "_last_call", "_left", "_lingered", "_owed", "_owed_at", "_paused",
         "_scanned", "_state", "_unsent", "app", "bucket", "client", "config", "connections", "deadline", "deadlines", "lane",
         "loop", "scheme", "server", "server_state", "settings", "shared", "state", "transport", "write_paused",
     )  # fmt: skip
@@ -94,6 +94,7 @@ class GatewayProtocol:
         self.write_paused = False
         self._state = _HEAD
         self._cycle: Served | None = None
+        self._before: HeadFields | None = None  # of the last request
         self._buffer = b""
         self._scanned = 0
         self._chunks: ChunkedDecoder | None = None
@@ -182,7 +183,7 @@ class GatewayProtocol:
         head: RequestHead | GatewayError | None = None
         if data[-4:] == HEAD_END and len(data) <= settings.max_header_size and not self._scanned:
             head = self._parsed(data[:-4])  # a head alone, as most are; in what is more than one it finds an empty line
-            if not isinstance(head, GatewayError):
+            if isinstance(head, RequestHead):
                 self._buffer = b""
                 self._start(head, b"")
                 return
@@ -205,17 +206,18 @@ class GatewayProtocol:
         self._scanned = 0
         if head is None or end != len(data) - 4:
             head = self._parsed(data[:end])
-        if isinstance(head, GatewayError):
-            self._refuse(head)
-        else:
+        if isinstance(head, RequestHead):
             self._start(head, data[end + 4 :])
+        else:
+            self._refuse(head)
 
     def _parsed(self, block: bytes) -> RequestHead | GatewayError:
         """A head without its empty line; or what is wrong with it."""
         try:
-            head = read_request_head(block)
+            head = read_request_head(block, self._before)
         except GatewayError as exc:
             return exc
+        self._before = head.fields if head.fields.block else VARIED
         if len(head.fields.headers) > self.settings.max_headers:
             return HeaderTooLarge(f"over {self.settings.max_headers} fields")
         if len(head.path) + len(head.query or b"") > self.settings.max_target_size:

@@ -55,8 +55,9 @@ class Connection:
     """See `gateway.upstream.sink` for what it calls and how it is driven."""
 
     __slots__ = (
-        "_chunks", "_deadlines", "_endless", "_ends", "_interims", "_left", "_outgoing", "_read_paused", "_read_timeout", "_received",
-        "_request_done", "_sink", "_state", "_unsent", "bucket", "deadline", "idle_since", "reused", "target", "transport", "write_paused",
+        "_before", "_chunks", "_deadlines", "_endless", "_ends", "_interims", "_left", "_outgoing", "_read_paused", "_read_timeout",
+        "_received", "_request_done", "_sink", "_state", "_unsent", "bucket", "deadline", "idle_since", "reused", "target", "transport",
+        "write_paused",
     )  # fmt: skip
 
     def __init__(self, target: Target, deadlines: Deadlines) -> None:
@@ -71,6 +72,7 @@ class Connection:
         self._state = _IDLE
         self._sink: Sink | None = None
         self._outgoing: Sent = None  # type: ignore[assignment]  # set by send
+        self._before: AnswerHead | None = None  # the last answer's, where it is remembered
         self._received = b""
         self._chunks: ChunkedDecoder | None = None
         self._left = 0
@@ -151,8 +153,8 @@ class Connection:
             self.close()  # unasked bytes
 
     def _read_head(self, data: bytes) -> None:
-        end = data.find(HEAD_END)
-        if end < 0 or end > HEAD_LIMIT:
+        block, mark, rest = data.partition(HEAD_END)
+        if not mark or len(block) > HEAD_LIMIT:
             self._received = data
             if len(data) > HEAD_LIMIT:
                 self._fail(ResponseHeaderTooLarge(f"over {HEAD_LIMIT} bytes"))
@@ -161,11 +163,12 @@ class Connection:
             return
         self._received = b""
         try:
-            head = read_answer_head(data[:end], self._outgoing.method)
+            head = read_answer_head(block, self._outgoing.method, self._before)
         except GatewayError as exc:
             self._fail(exc)
             return
-        rest = data[end + 4 :]
+        if head.block:
+            self._before = head
         if head.status < 200:
             self._interim(head, rest)
         else:
