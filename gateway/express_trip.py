@@ -228,13 +228,12 @@ class Trip(Sent):
         elif not says_length:
             lines += b"content-length: %d\r\n" % len(body)
         exchange.bytes_out += len(body)
-        transport = self._protocol.transport
         end = b"\r\n" if self.keep_alive else CLOSES
         if len(body) < COPIED:
-            transport.write_soon(b"%b%b%b" % (lines, end, body))
+            self._protocol.transport.write_soon(b"%b%b%b" % (lines, end, body))
         else:
-            transport.write_soon(lines + end)
-            self._send(body)
+            self._protocol.transport.write_soon(lines + end)
+            self._protocol.transport.write_soon(body)
         self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece

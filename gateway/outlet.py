@@ -38,48 +38,62 @@ class Turn:
 
 
 class Outlet:
-    """A connection's transport, by which alone it is written to. raw: the transport itself, for whoever takes it over. held:
-    what waits; all that writes or closes sends it first, but `abort`, which drops it."""
+    """A connection's transport, by which alone it is written to. raw: the transport itself, for whoever takes it over. waits:
+    something does; all that writes or closes sends it first, but `abort`, which drops it."""
 
-    __slots__ = ("_turn", "held", "raw")
+    __slots__ = ("_long", "_short", "_turn", "raw", "waits")
 
     def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
         self.raw = transport
         self._turn = turn
-        self.held = b""
+        self.waits = False
+        self._short = b""
+        self._long = b""  # behind that
 
     def write_soon(self, data: bytes) -> None:
         """At the end of this turn, or with what is written before that."""
-        if self.held:
-            self.held += data
-        else:
-            self.held = data
+        if self._long:
+            self.flush()
+        if not self.waits:
+            self.waits = True
             self._turn.wait(self)
+        if len(data) >= COPIED:
+            self._long = data
+        else:
+            self._short = self._short + data if self._short else data
 
     def flush(self) -> None:
         """Write what waits; nothing in the moment between the other side's leaving and our being told."""
-        held = self.held
-        if held:
-            self.held = b""
-            if not self.raw.is_closing():
-                self.raw.write(held)
+        if self.waits:
+            short, long = self._short, self._long
+            self._forget()
+            if self.raw.is_closing():
+                return
+            if not long:
+                self.raw.write(short)
+            elif short:
+                self.raw.writelines((short, long))
+            else:
+                self.raw.write(long)
+
+    def _forget(self) -> None:
+        self.waits = False
+        self._short = self._long = b""
 
     def write(self, data: bytes) -> None:
-        held = self.held
-        if not held:
+        if not self.waits:
             self.raw.write(data)
-            return
-        self.held = b""
-        if len(data) < COPIED:
-            self.raw.write(held + data)
+        elif self._long or len(data) >= COPIED:
+            self.writelines((data,))
         else:
-            self.raw.writelines((held, data))
+            short = self._short
+            self._forget()
+            self.raw.write(short + data)
 
     def writelines(self, pieces: Sequence[bytes]) -> None:
-        held = self.held
-        if held:
-            self.held = b""
-            pieces = (held, *pieces)
+        if self.waits:
+            pieces = [piece for piece in (self._short, self._long, *pieces) if piece]
+            self._forget()
         self.raw.writelines(pieces)
 
     def write_eof(self) -> None:
@@ -91,7 +105,7 @@ class Outlet:
         self.raw.close()
 
     def abort(self) -> None:
-        self.held = b""
+        self._forget()
         self.raw.abort()
 
     def is_closing(self) -> bool:
@@ -99,7 +113,7 @@ class Outlet:
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not got yet."""
-        return len(self.held) + self.raw.get_write_buffer_size()
+        return len(self._short) + len(self._long) + self.raw.get_write_buffer_size()
 
     def can_write_eof(self) -> bool:
         return self.raw.can_write_eof()

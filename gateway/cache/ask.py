@@ -8,7 +8,7 @@ from gateway.rfc.cache_control import NONE, Directives, parse_directives
 from gateway.rfc.conditional import CONDITIONS
 
 if TYPE_CHECKING:
-    from gateway.exchange import Headers
+    from gateway.exchange import Exchange, Headers
 
 _PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
 # Fields by which a client can make a server act as if the request were another one; forwarding fields never arrive.
@@ -25,11 +25,12 @@ class Ask:
     heed: whether its Cache-Control and Pragma count.
     """
 
-    __slots__ = ("concerns", "directives", "headers", "method")
+    __slots__ = ("concerns", "directives", "headers", "heed", "method")
 
     def __init__(self, method: bytes, headers: Headers, *, heed: bool = True) -> None:
         self.method = method
         self.headers = headers
+        self.heed = heed
         self.concerns = concerns = [pair for pair in headers if pair[0] in _RELEVANT]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
 
@@ -55,6 +56,17 @@ class Ask:
 
     def concern(self, name: bytes) -> bytes | None:
         return next((value for field, value in self.concerns if field == name), None)
+
+
+def ask_of(exchange: Exchange, *, heed: bool) -> Ask:
+    """What an exchange asks; the same for all that have the same fields."""
+    fields = exchange.fields
+    if fields is None or exchange.headers is not fields.headers:
+        return Ask(exchange.method, exchange.headers, heed=heed)
+    asked = fields.asked
+    if not isinstance(asked, Ask) or asked.method != exchange.method or asked.heed is not heed:
+        fields.asked = asked = Ask(exchange.method, exchange.headers, heed=heed)
+    return asked
 
 
 def _directives(concerns: Headers) -> Directives:

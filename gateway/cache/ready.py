@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.cache.ask import READS, Ask
+from gateway.cache.ask import READS, ask_of
 from gateway.cache.key import is_ambiguous
 from gateway.cache.memory import WHOLE
 from gateway.cache.render import age_field, render
@@ -14,6 +14,7 @@ from gateway.exchange import Reply
 from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
+    from gateway.cache.ask import Ask
     from gateway.cache.entry import Entry
     from gateway.cache.forms import Forms
     from gateway.cache.key import Bypass, KeyRule
@@ -50,7 +51,7 @@ class ReadyAnswers:
         if not entries:
             exchange.missed = key
             return None
-        ask = Ask(exchange.method, exchange.headers, heed=self._heed)
+        ask = ask_of(exchange, heed=self._heed)
         entry = select(entries, ask)
         if entry is None or entry.length > WHOLE or reuse(entry, ask, now) is not USE:
             return None

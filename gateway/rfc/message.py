@@ -61,8 +61,9 @@ _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}
 
 
 def _options(value: bytes) -> list[bytes]:
-    if value in _USUAL_OPTIONS:
-        return _USUAL_OPTIONS[value]
+    usual = _USUAL_OPTIONS.get(value)
+    if usual is not None:
+        return usual
     return [option.strip(b" \t") for option in value.lower().split(b",")]
 
 
@@ -74,13 +75,13 @@ class HeadFields:
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
-    kept: the lines that go on to a target, and the names that they were chosen by; kept by who chooses. noted: what the log
-    says of them; kept by who writes it. block: the lines with their CRLFs between them, where they are remembered.
+    block: the lines with their CRLFs between them, where they are remembered. Kept by those who need them: kept, the lines that
+    go on to a target, and the names that they were chosen by; noted, what the log says of them; asked, what they ask of a cache.
     """
 
     __slots__ = (
-        "block", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept", "length", "lines", "noted",
-        "special", "upgrade",
+        "asked", "block", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept",
+        "length", "lines", "noted", "special", "upgrade",
     )  # fmt: skip
 
     def __init__(self, lines: list[Line]) -> None:
@@ -98,6 +99,7 @@ class HeadFields:
         self.upgrade = b""
         self.kept: tuple[frozenset[bytes], bytes] | None = None
         self.noted: bytes | None = None
+        self.asked: object = None
 
 
 class RequestHead:

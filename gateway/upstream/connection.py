@@ -140,7 +140,7 @@ class Connection:
         if state == _LENGTH:
             self._body(data)
         elif state == _HEAD:
-            if self.transport.held:
+            if self.transport.waits:
                 self._fail(ConnectionTerminated("bytes before the request was sent"))
             else:
                 self._read_head(self._received + data if self._received else data)

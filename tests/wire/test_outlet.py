@@ -69,9 +69,32 @@ def test_what_waits_goes_before_all_that_is_written_at_once():
             out.writelines((b"4 ", b"5 "))
             out.write_soon(b"6 ")
             out.write(b"7" * COPIED)
-            assert read(client) == b"1 2 3 4 5 6 " + b"7" * COPIED
+            out.write_soon(b" 8 ")
+            out.write_soon(b"9" * COPIED)
+            out.write_soon(b" 10 ")
+            assert read(client) == b"1 2 3 4 5 6 " + b"7" * COPIED + b" 8 " + b"9" * COPIED
+            out.write(b"11")
+            assert read(client) == b" 10 11"
             await turns()
             assert read(client) is None, "and once"
+
+    asyncio.run(work())
+
+
+def test_what_is_long_waits_too():
+    async def work() -> None:
+        async with outlet() as (out, client):
+            out.write_soon(b"x" * COPIED)
+            assert out.waits
+            assert read(client) is None
+            await turns()
+            assert read(client) == b"x" * COPIED
+            assert not out.waits
+            out.write_soon(b"head ")
+            out.write_soon(b"y" * COPIED)
+            assert out.get_write_buffer_size() == COPIED + 5
+            await turns()
+            assert read(client) == b"head " + b"y" * COPIED
 
     asyncio.run(work())
 
