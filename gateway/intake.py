@@ -24,7 +24,6 @@ from gateway.rfc.uri import strip_root_path, valid_origin_form, valid_query
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.exchange import Headers
     from gateway.server.settings import ServerSettings
     from gateway.server.stream import Stream
 
@@ -52,13 +51,13 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     client = scope.get("client")
     method: str = scope.get("method", "GET")
     scheme: str = scope["scheme"]
-    headers: Headers = scope["headers"]
+    headers: Iterable[Any] = scope["headers"]
     fields = read_headers(headers, stream)
     exchange = Exchange(
         METHODS.get(method) or method.encode("latin-1"),
         inner,
         read_query(scope, stream),
-        list(headers) if fields is None else fields.headers,
+        [(name, value) for name, value in headers] if fields is None else fields.headers,
         scheme=SCHEMES.get(scheme) or scheme.encode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
         peer=unmapped(client[0]) if client else "",
@@ -77,7 +76,7 @@ def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exch
     return exchange
 
 
-def read_headers(headers: Iterable[tuple[bytes, bytes]], stream: Stream | None) -> HeadFields | None:
+def read_headers(headers: Iterable[Any], stream: Stream | None) -> HeadFields | None:
     """None where one of them is no field, or where middleware has changed what our own protocol class read. White space that
     some servers leave at the end of values is gone (RFC 9112 section 5.1)."""
     if stream is not None:

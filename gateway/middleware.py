@@ -157,7 +157,7 @@ class _CompressedResponse:
 
     def __init__(self, policy: Compression, scope: Scope, send: Send, *, hold: bool, thread_size: int) -> None:
         self._policy = policy
-        self._exchange = Exchange(scope["method"].encode(), b"", None, scope["headers"])
+        self._exchange = Exchange(scope["method"].encode(), b"", None, [(name, value) for name, value in scope["headers"]])
         self._send = send
         self._hold = hold
         self._thread_size = thread_size

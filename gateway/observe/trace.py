@@ -17,11 +17,18 @@ _TRACEPARENT: Final = re.compile(
     rf"00{_IDS} | (?!00|ff)[0-9a-f]{{2}}{_IDS}(?:-[!-~]*)?".encode(),  # later versions may say more behind a dash
     re.VERBOSE,
 )
+# The shape of version 00, by which most are known without the pattern: each hex digit is shown as 0.
+_NO_TRACE: Final = b"0" * 32
+_NO_PARENT: Final = b"0" * 16
+_SHAPE: Final = b"00-%b-%b-00" % (_NO_TRACE, _NO_PARENT)
+_SHOWN: Final = bytes(ord("0") if byte in b"0123456789abcdef" else byte if byte == ord("-") else ord("x") for byte in range(256))
 _LONGEST: Final = 512  # bytes; what a later version could say is still no reason to carry any amount
 
 
 def check(value: bytes) -> bool:
     """Version 00 exactly, a later version by its beginning; never ff, and no id of zeros."""
+    if value.translate(_SHOWN) == _SHAPE and value.startswith(b"00-"):
+        return value[3:35] != _NO_TRACE and value[36:52] != _NO_PARENT
     return len(value) <= _LONGEST and _TRACEPARENT.fullmatch(value) is not None
 
 

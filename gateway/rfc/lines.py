@@ -1,8 +1,8 @@
 """Field lines, and what is remembered of them (RFC 9112 section 5).
 
 A line is validated when it is first seen and then remembered, since clients and targets repeat most of theirs. The memo
-holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB), and is emptied when full, so a sender of ever new
-lines gains nothing.
+holds at most `MEMO_LINES` lines of at most `MEMO_LINE` bytes (2 MiB, and as much again for pairs that other servers have read),
+and is emptied when full, so a sender of ever new lines gains nothing.
 """
 
 from __future__ import annotations
@@ -116,14 +116,30 @@ def _learn_name(spelled: bytes, text: bytes) -> Name:
     return name
 
 
-def lines_of(headers: Iterable[Pair]) -> list[Line]:
-    """The lines of fields that another parser has read. Raises MalformedField where one of them is none."""
-    texts: list[bytes] = []
-    for name, value in headers:
-        if COLON in name:
-            raise MalformedField(repr(name[:80]))
-        texts.append(b": ".join((name, value)))
-    return read_lines(texts)[0]
+_of_pairs: Final[dict[Pair, Line]] = {}
+
+
+def lines_of(headers: Iterable[Any]) -> list[Line]:
+    """The lines of fields that another parser has read; ASGI lets a pair be any sequence. Raises MalformedField where one of
+    them is none."""
+    lines: list[Line] = []
+    for pair in headers:
+        line = _of_pairs.get(pair if isinstance(pair, tuple) else tuple(pair))
+        lines.append(_learn_pair(pair[0], pair[1]) if line is None else line)
+    return lines
+
+
+def _learn_pair(name: bytes, value: bytes) -> Line:
+    """Remembered as lines are, and as long as the same line is."""
+    if COLON in name:
+        raise MalformedField(repr(name[:80]))
+    text = b"%b: %b" % (name, value)
+    line = _memo.get(text) or _learn(text)
+    if text in _memo:
+        if len(_of_pairs) >= MEMO_LINES:
+            _of_pairs.clear()
+        _of_pairs[name, value] = line
+    return line
 
 
 def read_fields(texts: list[bytes]) -> list[Pair]:

@@ -72,6 +72,12 @@ def test_white_space_that_a_server_left_behind_a_value_is_no_part_of_it():
     assert given[0] == (b"host", b"a \t")
 
 
+@pytest.mark.parametrize("value", [b"b", b"b\n"])
+def test_pairs_may_be_lists_as_some_servers_make_them(value: bytes):
+    exchange = read(headers=[[b"host", b"a"], [b"x", value]])
+    assert exchange.headers == [(b"host", b"a"), (b"x", value)]
+
+
 def test_what_a_server_adds_to_its_list_later_is_no_field_of_the_request():
     """uvicorn puts the trailers of a request there."""
     given = [HOST]
