@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.processes import LOOPBACK
+from benchmarks.processes import LOOPBACK, ROOT
 from benchmarks.scenarios import Scenario
 
 BIN: Final = Path(sys.executable).parent
@@ -184,6 +184,21 @@ def gateway_asgi(setting: Setting) -> Start:
     return Start(argv, {"GATEWAY_CONFIG": setting.write("routes.toml", routes(setting))})
 
 
+def bare_uvloop(setting: Setting) -> Start:
+    """Bytes copied from connection to connection."""
+    return Start([sys.executable, "-m", "benchmarks.bare", str(setting.port), str(setting.targets[0])], {"PYTHONPATH": str(ROOT)})
+
+
+def bare_asgi(setting: Setting) -> Start:
+    """An ASGI app that forwards, and nothing else, as `gateway_asgi` is started."""
+    argv = [
+        str(BIN / "uvicorn"), "benchmarks.bare:app", "--host", LOOPBACK, "--port", str(setting.port), "--no-proxy-headers",
+        "--no-access-log", "--no-server-header", "--log-level", "warning", "--timeout-keep-alive", "75", "--lifespan", "off",
+        "--app-dir", str(ROOT),
+    ]  # fmt: skip
+    return Start(argv, {"BARE_TARGET": str(setting.targets[0])})
+
+
 def routes(setting: Setting) -> str:
     """The `routes.toml` of a scenario."""
     scenario = setting.scenario
@@ -252,4 +267,6 @@ CONTENDERS: Final = {
     "caddy": Contender(caddy, shutil.which("caddy"), ("version",)),
     "gateway": Contender(gateway, _ours("gateway"), ("--version",)),
     "gateway-asgi": Contender(gateway_asgi, _ours("uvicorn"), ("--version",)),
+    "bare-uvloop": Contender(bare_uvloop, sys.executable, ("--version",)),
+    "bare-asgi": Contender(bare_asgi, _ours("uvicorn"), ("--version",)),
 }

@@ -54,6 +54,7 @@ class Scenario:
 ALL: Final = ("nginx", "haproxy", "caddy", "gateway", "gateway-asgi")
 ENTRANCES: Final = ("nginx", "gateway", "gateway-asgi")
 PAIR: Final = ("nginx", "gateway")
+FLOORS: Final = ("nginx", "gateway", "bare-uvloop", "gateway-asgi", "bare-asgi")
 
 SCENARIOS: Final = (
     Scenario("forward-1k", "1 KB forwarded; own query, cookie, referer and id in every request", ALL),
@@ -70,5 +71,6 @@ SCENARIOS: Final = (
     Scenario("targets-3", "three targets", PAIR, targets=3),
     Scenario("targets-50", "50 targets", PAIR, targets=50),
     Scenario("workers-2", "two workers", PAIR, workers=2),
+    Scenario("floor-1k", "1 KB forwarded, all alike, beside what does nothing else", FLOORS, varied=False),
 )
 QUICK: Final = ("forward-1k", "forward-1k-same", "fixed-1k")

@@ -88,9 +88,13 @@ class Target(TargetBase):
 
     def take(self, exchange: Exchange) -> Connection | None:
         """An idle connection, at once; None when there is none."""
+        return self._take_idle(careful=exchange.method not in IDEMPOTENT)
+
+    def _take_idle(self, *, careful: bool) -> Connection | None:
+        """careful: what is sent can not be sent again."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and (exchange.method in IDEMPOTENT or not has_news(connection.transport.raw)):
+            if connection.is_open and not (careful and has_news(connection.transport.raw)):
                 connection.reused = True
                 return connection
         return None
@@ -98,6 +102,9 @@ class Target(TargetBase):
     async def connect(self, connect: float, pool: float) -> Connection:
         """A fresh connection within `connect` seconds, or an idle one after at most `pool` seconds in the queue."""
         while self.open >= self.limits.max_connections:
+            idle = self._take_idle(careful=True)  # given back since the caller looked for one
+            if idle is not None:
+                return idle
             waited = await self._wait_for_place(pool)
             if waited is None:
                 break

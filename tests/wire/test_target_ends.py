@@ -125,3 +125,17 @@ def test_who_waits_for_a_connection_is_told_when_the_target_stops():
             assert (found.open, len(deaf.connections)) == (0, 1)
 
     asyncio.run(work())
+
+
+def test_a_connection_that_came_free_before_anybody_waited_is_not_waited_for():
+    """Whoever looked for it while it was busy asks for one in the next turn of the loop, and nobody gives it back again."""
+
+    async def work() -> None:
+        async with target(TargetLimits(max_connections=1)) as (found, deaf):
+            link = await found.connect(3, 5)
+            asking = asyncio.create_task(found.connect(3, 60))
+            link.give_back()
+            assert await asyncio.wait_for(asking, 5) is link
+            assert (found.open, len(deaf.connections)) == (1, 1)
+
+    asyncio.run(work())
