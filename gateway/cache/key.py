@@ -72,13 +72,14 @@ class KeyRule:
 
     def key(self, exchange: Exchange) -> bytes:
         query = exchange.query if self._plain else self.kept_query(exchange.query)
-        url = exchange.mount + exchange.path
         if self._host:
-            url = b"".join((exchange.scheme, b"://", exchange.host.lower(), url))
+            url = b"%b://%b%b%b" % (exchange.scheme, exchange.host.lower(), exchange.mount, exchange.path)
+        else:
+            url = exchange.mount + exchange.path
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)
         if exchange.trusted:
             end += _told(exchange)
-        return url + end if query is None else b"".join((url, b"?", query, end))
+        return url + end if query is None else b"%b?%b%b" % (url, query, end)
 
     def kept_query(self, query: bytes | None) -> bytes | None:
         """What of a query is in the key, and so is sent."""

@@ -172,12 +172,14 @@ class JsonLines:
     """Times are seconds, `duration` and `first_byte` since the request began. What an exchange does not have is left
     out, but for `route`, which is null then."""
 
-    __slots__ = ("_agents", "_clients", "_facts")
+    __slots__ = ("_agents", "_clients", "_facts", "_last_facts", "_last_text")
 
     def __init__(self) -> None:
         self._agents: dict[bytes, bytes] = {}
         self._clients: dict[str, bytes] = {}
         self._facts: dict[_Facts, bytes] = {}
+        self._last_facts: object = None  # many lines repeat those of the one before
+        self._last_text = b""
 
     def stamp(self, moment: time.struct_time) -> bytes:
         return time.strftime('{"time":"%Y-%m-%dT%H:%M:%S', moment).encode()
@@ -191,11 +193,14 @@ class JsonLines:
         status = exchange.status
         if error is not None:
             status = status or error.status
-        facts = (
+        facts: _Facts = (
             exchange.method, exchange.host, "" if exchange.route is None else exchange.route.name, status,
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
         )  # fmt: skip
+        if facts != self._last_facts:
+            self._last_text = self._facts.get(facts) or self._new_facts(facts)
+            self._last_facts = facts
         first_byte = more = trace = b""
         if exchange.first_byte_at:
             first_byte = b',"first_byte":' + _seconds(exchange.first_byte_at - started)
@@ -206,7 +211,7 @@ class JsonLines:
         return b'%b%b%b%b%b%b%b,"bytes_out":%b,"duration":%b%b%b%b%b}\n' % (
             stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
             self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
-            self._facts.get(facts) or self._new_facts(facts), _number(exchange.bytes_in), _number(exchange.bytes_out),
+            self._last_text, _number(exchange.bytes_in), _number(exchange.bytes_out),
             _seconds(exchange.ended_at - started), first_byte, more, self._sender(exchange), trace,
         )  # fmt: skip
 
