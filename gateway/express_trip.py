@@ -233,7 +233,10 @@ class Trip(Sent):
             self._protocol.transport.write_soon(b"%b%b%b" % (lines, end, body))
         else:
             self._protocol.transport.write_soon(lines + end)
-            self._protocol.transport.write_soon(body)
+            if exchange.target is None:
+                self._protocol.transport.write_soon(body)
+            else:
+                self._send(body)  # just read: it would be out of the processor's cache at the end of the turn
         self._protocol.answered(keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ piece by piece

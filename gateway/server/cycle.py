@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from gateway.outlet import COPIED
 from gateway.rfc.octets import has_stray_break
 from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines
 from gateway.server.stream import STREAM
@@ -271,7 +272,7 @@ class Cycle:
                 self._finished = True
                 self._protocol.transport.abort()
                 raise RuntimeError("the body does not have its Content-Length")
-        if data and ends:
+        if data and ends and len(data) < COPIED:
             self._protocol.transport.write_soon(data)
         elif data:
             self._protocol.transport.write(data)
