@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from gateway.outlet import COPIED
 from gateway.rfc.octets import has_stray_break
-from gateway.server.framing import LAST_CHUNK, answer_lines, chunk, interim_lines
+from gateway.server.framing import LAST_CHUNK, app_lines, chunk, interim_lines
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.server")
 
 BODY_HIGH_WATER: Final = 65536  # bytes of a request body that wait for the app
-NOT_THE_APPS: Final = frozenset({b"connection", b"content-length", b"keep-alive", b"transfer-encoding"})
-SAID_ONCE: Final = frozenset({b"date", b"server"})
-ACTED_ON: Final = NOT_THE_APPS | SAID_ONCE
-
 
 ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 METHODS: Final = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
@@ -218,26 +214,12 @@ class Cycle:
     def _send_head(self, status: int, headers: Headers, *, trailers: bool) -> None:
         if self.started:
             raise RuntimeError("http.response.start was sent twice")
-        shared = self._protocol.shared
-        length = -1
-        stamps = shared.stamps
-        acted_on = [pair for pair in headers if pair[0].lower() in ACTED_ON]
-        for field, value in acted_on:
-            name = field.lower()
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                if b"close" in value.lower():
-                    self.keep_alive = False
-            elif name in SAID_ONCE:
-                stamps = stamps.without(name)
-        if acted_on:
-            headers = [pair for pair in headers if pair[0].lower() not in NOT_THE_APPS]
-        lines = answer_lines(status, headers)
+        protocol = self._protocol
+        lines, length, closes = app_lines(status, headers, protocol.shared.stamps)
+        if closes:
+            self.keep_alive = False
         self.started = True
-        self._protocol.transport.write_soon(
-            b"".join((lines, stamps.block, self._framing(status, length, trailers=trailers), b"\r\n"))
-        )
+        protocol.transport.write_soon(b"%b%b\r\n" % (lines, self._framing(status, length, trailers=trailers)))
 
     def _framing(self, status: int, length: int, *, trailers: bool) -> bytes:
         """Decide how the body ends and whether the connection goes on (RFC 9112 sections 6 and 9.3)."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.rfc.octets import changing_all_but, has_stray_break
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.exchange import Headers, Reply
     from gateway.rfc.message import AnswerHead
 
@@ -21,6 +23,8 @@ def _status_line(status: int) -> bytes:
 
 
 CONTENT_LENGTH: Final = b"content-length"
+_HOW_IT_ENDS: Final = frozenset({b"keep-alive", b"transfer-encoding"})
+_SAID_ONCE: Final = frozenset({b"date", b"server"})
 BROKEN: Final = "a header field holds a line break"
 _IN_LINES: Final = changing_all_but([byte for byte in range(256) if byte not in b"\r\n\0"])
 
@@ -33,6 +37,26 @@ def answer_lines(status: int, headers: Headers) -> bytes:
     if has_stray_break(data, len(headers) + 1):
         raise RuntimeError(BROKEN)
     return data
+
+
+def app_lines(status: int, headers: Iterable[Any], stamps: Stamps) -> tuple[bytes, int, bool]:
+    """The lines of an app's answer and of those stamps that it does not say itself, without what is the server's to say: how
+    the body ends. Its length, -1 where it is not told; and whether the app wants the connection closed. Names may be in any
+    case, and pairs any sequences. Raises RuntimeError where a field holds a line break."""
+    kept: list[Any] = []
+    length = -1
+    closes = False
+    for pair in headers:
+        name: bytes = pair[0].lower()
+        if name == CONTENT_LENGTH:
+            length = int(pair[1])
+        elif name == b"connection":
+            closes = closes or b"close" in pair[1].lower()
+        elif name not in _HOW_IT_ENDS:
+            kept.append(pair)
+            if name in _SAID_ONCE:
+                stamps = stamps.without(name)
+    return answer_lines(status, kept) + stamps.block, length, closes
 
 
 class Written:
