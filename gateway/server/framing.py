@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.rfc.octets import changing_all_but, has_stray_break
+from gateway.rfc.octets import has_break
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gateway.exchange import Headers, Reply
     from gateway.rfc.message import AnswerHead
@@ -26,17 +26,22 @@ CONTENT_LENGTH: Final = b"content-length"
 _HOW_IT_ENDS: Final = frozenset({b"keep-alive", b"transfer-encoding"})
 _SAID_ONCE: Final = frozenset({b"date", b"server"})
 BROKEN: Final = "a header field holds a line break"
-_IN_LINES: Final = changing_all_but([byte for byte in range(256) if byte not in b"\r\n\0"])
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
 
 
-def answer_lines(status: int, headers: Headers) -> bytes:
-    """The status line and the field lines, each with its CRLF. Raises RuntimeError where a field holds a line break."""
-    data = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers), b""])
-    if has_stray_break(data, len(headers) + 1):
+def answer_lines(status: int, headers: Sequence[Any]) -> bytes:
+    """The status line and the field lines, each with its CRLF. headers: pairs, or other sequences as long. Raises RuntimeError
+    where a field holds a line break."""
+    lines = [STATUS_LINES[status]]
+    for pair in headers:
+        name: bytes = pair[0]
+        value: bytes = pair[1]
+        lines.append(b"%b: %b" % (name, value))
+    if has_break(b"".join(lines)):
         raise RuntimeError(BROKEN)
-    return data
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 def app_lines(status: int, headers: Iterable[Any], stamps: Stamps) -> tuple[bytes, int, bool]:
@@ -93,7 +98,7 @@ def passed_on(
         name, value = headers[index]
         if name == CONTENT_LENGTH or name in stamps.names:
             return _anew(status, headers, stamps)
-        if name.translate(_IN_LINES) != name or value.translate(_IN_LINES) != value:
+        if has_break(name) or has_break(value):
             raise RuntimeError(BROKEN)
         lines = b"%b%b: %b\r\n" % (lines, name, value)
     return lines, written.says_length

@@ -28,7 +28,7 @@ from gateway.errors import (
 from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.message import CHUNKED, HEAD_END, read_answer_head
-from gateway.rfc.octets import has_stray_break
+from gateway.rfc.octets import has_break
 from gateway.unsent import unsent
 
 if TYPE_CHECKING:
@@ -408,8 +408,10 @@ class Connection:
 
 def serialize_head(request: Outgoing) -> bytes:
     """The head as it is sent. Raises BadRequest where a line break in a field would make it say more than it should."""
-    lines = [b" ".join((request.method, request.target, b"HTTP/1.1")), *map(b": ".join, request.headers), b"\r\n"]
-    data = b"\r\n".join(lines)
-    if has_stray_break(data, len(lines)):
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
+    for name, value in request.headers:
+        lines.append(b"%b: %b" % (name, value))
+    if has_break(b"".join(lines)):
         raise BadRequest("a line break or NUL in a request's field")
-    return data
+    lines += (b"", b"")
+    return b"\r\n".join(lines)
