@@ -34,7 +34,10 @@ class Turn:
     def _over(self) -> None:
         outlets, self._outlets = self._outlets, []
         for outlet in outlets:
-            outlet.flush()
+            try:
+                outlet.flush()
+            except Exception as exc:  # as the loop does with a callback: the others must not wait for ever
+                self._loop.call_exception_handler({"message": "writing failed", "exception": exc, "transport": outlet.raw})
 
 
 class Outlet:

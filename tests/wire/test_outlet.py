@@ -136,6 +136,22 @@ def test_what_waits_for_a_connection_that_closes_by_itself_is_dropped():
     asyncio.run(work())
 
 
+def test_one_that_can_not_be_written_to_stops_no_other():
+    async def work() -> None:
+        told: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+        async with outlet() as (out, client), outlet() as (other, _):
+            ended = Outlet(other.raw, out._turn)
+            ended.raw.write_eof()
+            ended.write_soon(b"never")
+            out.write_soon(b"here")
+            await turns()
+            assert read(client) == b"here"
+        assert [str(context["message"]) for context in told] == ["writing failed"]
+
+    asyncio.run(work())
+
+
 def test_bytes_that_came_before_the_request_went_out_are_not_its_answer():
     """Both are there when the gateway looks again: the request and, on the connection that it is to take, an answer to
     nothing."""
