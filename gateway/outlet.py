@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+AT_ONCE: Final = 64  # outlets; when so many wait, a turn has lasted long enough for the first of them
 COPIED: Final = 16384  # bytes; what is shorter is put behind what waits by copying it
 
 
 class Turn:
     """The outlets of an event loop that wait for the end of its turn: for as long as the events take that it has found at
-    once. Each is there for a connection's one request or answer."""
+    once, or until `AT_ONCE` of them wait. Each is there for a connection's one request or answer."""
 
     __slots__ = ("_loop", "_outlets")
 
@@ -28,6 +29,9 @@ class Turn:
 
     def wait(self, outlet: Outlet) -> None:
         if not self._outlets:
+            self._loop.call_soon(self._over)
+        elif len(self._outlets) >= AT_ONCE:
+            self._over()
             self._loop.call_soon(self._over)
         self._outlets.append(outlet)
 

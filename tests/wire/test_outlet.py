@@ -7,7 +7,7 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.outlet import COPIED, Outlet, Turn
+from gateway.outlet import AT_ONCE, COPIED, Outlet, Turn
 from support.client import connected
 from support.serving import PATIENCE, forwarding, gateway, held
 
@@ -95,6 +95,23 @@ def test_what_is_long_waits_too():
             assert out.get_write_buffer_size() == COPIED + 5
             await turns()
             assert read(client) == b"head " + b"y" * COPIED
+
+    asyncio.run(work())
+
+
+def test_many_do_not_wait_for_the_end_of_a_long_turn():
+    async def work() -> None:
+        async with outlet() as (out, client), outlet() as (other, _):
+            out.write_soon(b"first")
+            for _number in range(AT_ONCE - 1):
+                Outlet(other.raw, out._turn).write_soon(b"x")
+            assert read(client) is None
+            last = Outlet(other.raw, out._turn)
+            last.write_soon(b"y")
+            assert read(client) == b"first"
+            assert last.waits
+            await turns()
+            assert not last.waits
 
     asyncio.run(work())
 
