@@ -7,6 +7,7 @@ last one is whole, and a target's transport answers in the next turn of the even
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from benchmarks.contenders import Setting, routes
 from benchmarks.processes import free_ports
 from gateway.app import GatewayApp
 from gateway.server.protocol import GatewayProtocol
+from gateway.server.serving import COLLECT_AT
 from gateway.upstream.connection import Connection
 from gateway.upstream.target import Target
 
@@ -207,7 +209,8 @@ async def connect(app: GatewayApp, requests: Sequence[bytes]) -> Road:
 
 @asynccontextmanager
 async def open_road(scenario: Scenario, *, varied: bool) -> AsyncIterator[Road]:
-    """The road of a scenario, with an app of its own."""
+    """The road of a scenario, with an app of its own. Garbage is collected as under `gateway run`."""
+    gc.set_threshold(*COLLECT_AT)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         port, target = free_ports(2)
         app = build_app(Path(name), routes(Setting(scenario, port, [target], Path(name))))
