@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.cache.ask import ask_of
+from gateway.exchange import Exchange
+from gateway.rfc.message import read_request_head
 from support.caching import asking
 
 
@@ -34,3 +37,20 @@ def test_pragma_is_a_no_cache_where_there_is_no_cache_control():
     assert b"no-cache" not in asking("Pragma: no-cache", "Cache-Control: x").directives
     assert not asking("Pragma: x").directives.names
     assert not asking("Cache-Control: no-cache", heed=False).directives.names
+
+
+def test_equal_heads_ask_the_same_and_what_a_policy_changed_is_asked_anew():
+    fields = read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\nCache-Control: no-cache").fields
+
+    def exchange(method: bytes = b"GET") -> Exchange:
+        return Exchange(method, b"/", None, fields.headers, fields=fields)
+
+    ask = ask_of(exchange(), heed=True)
+    assert ask.directives.forbids(b"no-cache")
+    assert ask_of(exchange(), heed=True) is ask
+    assert not ask_of(exchange(), heed=False).directives.forbids(b"no-cache")
+    assert ask_of(exchange(b"HEAD"), heed=True).method == b"HEAD"
+    changed = exchange()
+    changed.headers = [(b"host", b"a")]
+    assert ask_of(changed, heed=True).concerns == []
+    assert ask_of(Exchange(b"GET", b"/", None, fields.headers), heed=True).concerns == ask.concerns

@@ -18,7 +18,7 @@ from gateway.errors import (
 from gateway.rfc import lines as field_lines
 from gateway.rfc import message
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
-from gateway.rfc.lines import MalformedField, read_fields
+from gateway.rfc.lines import MalformedField, lines_of, read_fields
 from gateway.rfc.message import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -84,6 +84,16 @@ def test_the_memo_changes_nothing(lines: list[bytes]):
     assert read_fields(lines) == first
     field_lines._memo.clear()
     assert read_fields(lines) == first
+
+
+def test_the_memo_of_pairs_is_bounded_and_changes_nothing():
+    long = (b"a", b"x" * field_lines.MEMO_LINE)
+    assert [line.pair for line in lines_of([long])] == [long]
+    assert long not in field_lines._of_pairs
+    for start in range(0, 3 * field_lines.MEMO_LINES, 64):
+        pairs = [(b"x-%d" % number, b"a") for number in range(start, start + 64)]
+        assert [line.pair for line in lines_of(pairs)] == pairs == [line.pair for line in lines_of(pairs)]
+        assert len(field_lines._of_pairs) <= field_lines.MEMO_LINES
 
 
 # ---------------------------------------------------------------- the request line
