@@ -1,5 +1,5 @@
 """The least that can forward: what asyncio and ASGI cost before a gateway does anything. No proxies: they believe all they
-are told, and a head in two pieces is beyond them.
+are told.
 
 `python -m benchmarks.bare PORT TARGET` copies bytes between protocols of uvloop, from which PORT of this machine to which.
 `uvicorn benchmarks.bare:app` does it as an ASGI app, to the port that is named by BARE_TARGET.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
 
@@ -29,8 +29,7 @@ class Upward(asyncio.Protocol):
         self.answered: Callable[[bytes], None] = lambda _data: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self.answered(data)
@@ -45,8 +44,7 @@ class Copying(asyncio.Protocol):
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upward is not None:
@@ -71,23 +69,37 @@ async def serve(port: int, target: int) -> None:
     await server.serve_forever()
 
 
-_idle: list[Upward] = []
+class Asking(Upward):
+    """The same, for one question after the other."""
+
+    def ask(self, request: bytes) -> asyncio.Future[bytes]:
+        """The whole answer, which says its length."""
+        self._answer = b""
+        self._waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._waiting
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, mark, body = self._answer.partition(HEAD_END)
+        if mark and len(body) >= int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]):
+            self._waiting.set_result(self._answer)
+
+
+_idle: list[Asking] = []
 
 
 async def app(scope: dict[str, Any], _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
     """Run with `--lifespan off`."""
-    loop = asyncio.get_running_loop()
     if _idle:
         upward = _idle.pop()
     else:
-        _, upward = await loop.create_connection(Upward, LOOPBACK, int(os.environ["BARE_TARGET"]))
-    answer: asyncio.Future[bytes] = loop.create_future()
-    upward.answered = answer.set_result
+        _, upward = await asyncio.get_running_loop().create_connection(Asking, LOOPBACK, int(os.environ["BARE_TARGET"]))
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1", *map(b": ".join, scope["headers"]), b"", b""]
-    upward.transport.write(b"\r\n".join(lines))
-    head, _, body = (await answer).partition(HEAD_END)
-    _idle.append(upward)
+    head, _, body = (await upward.ask(b"\r\n".join(lines))).partition(HEAD_END)
+    if b"Connection: close" not in head:
+        _idle.append(upward)
     fields = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
     headers = [(name.lower(), value) for name, _, value in fields if name.lower() != b"connection"]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
