@@ -176,12 +176,8 @@ def gateway(setting: Setting) -> Start:
 
 def gateway_asgi(setting: Setting) -> Start:
     """The same app under uvicorn's own protocol class."""
-    argv = [
-        str(BIN / "uvicorn"), "gateway.app:app", "--host", LOOPBACK, "--port", str(setting.port), "--no-proxy-headers",
-        "--no-access-log", "--no-server-header", "--log-level", "warning", "--timeout-keep-alive", "75",
-        "--app-dir", str(setting.folder),  # else it is the source in the working directory, which is not compiled
-    ]  # fmt: skip
-    return Start(argv, {"GATEWAY_CONFIG": setting.write("routes.toml", routes(setting))})
+    folder = setting.folder  # else it is the source in the working directory, which is not compiled
+    return Start(uvicorn("gateway.app:app", folder, setting), {"GATEWAY_CONFIG": setting.write("routes.toml", routes(setting))})
 
 
 def bare_uvloop(setting: Setting) -> Start:
@@ -191,12 +187,16 @@ def bare_uvloop(setting: Setting) -> Start:
 
 def bare_asgi(setting: Setting) -> Start:
     """An ASGI app that forwards, and nothing else, as `gateway_asgi` is started."""
-    argv = [
-        str(BIN / "uvicorn"), "benchmarks.bare:app", "--host", LOOPBACK, "--port", str(setting.port), "--no-proxy-headers",
-        "--no-access-log", "--no-server-header", "--log-level", "warning", "--timeout-keep-alive", "75", "--lifespan", "off",
-        "--app-dir", str(ROOT),
-    ]  # fmt: skip
+    argv = [*uvicorn("benchmarks.bare:app", ROOT, setting), "--lifespan", "off"]
     return Start(argv, {"BARE_TARGET": str(setting.targets[0])})
+
+
+def uvicorn(app: str, folder: Path, setting: Setting) -> list[str]:
+    """uvicorn's own protocol class, and nothing of its that adds to a request. folder: where the app is looked for first."""
+    return [
+        str(BIN / "uvicorn"), app, "--host", LOOPBACK, "--port", str(setting.port), "--no-proxy-headers", "--no-access-log",
+        "--no-server-header", "--log-level", "warning", "--timeout-keep-alive", "75", "--app-dir", str(folder),
+    ]  # fmt: skip
 
 
 def routes(setting: Setting) -> str:

@@ -74,6 +74,7 @@ class Line:
 
 _memo: Final[dict[bytes, Line]] = {}
 _names: Final[dict[bytes, Name]] = {}
+_of_pairs: Final[dict[Pair, Line]] = {}
 
 
 def read_lines(texts: list[bytes]) -> tuple[list[Line], bool]:
@@ -116,9 +117,6 @@ def _learn_name(spelled: bytes, text: bytes) -> Name:
     return name
 
 
-_of_pairs: Final[dict[Pair, Line]] = {}
-
-
 def lines_of(headers: Iterable[Any]) -> list[Line]:
     """The lines of fields that another parser has read; ASGI lets a pair be any sequence. Raises MalformedField where one of
     them is none."""
@@ -130,7 +128,7 @@ def lines_of(headers: Iterable[Any]) -> list[Line]:
 
 
 def _learn_pair(name: bytes, value: bytes) -> Line:
-    """Remembered as lines are, and as long as the same line is."""
+    """Remembered where its line is."""
     if COLON in name:
         raise MalformedField(repr(name[:80]))
     text = b"%b: %b" % (name, value)

@@ -5,8 +5,8 @@ has exactly one framing. What does not fit is refused with the status of its fau
 requests get smuggled.
 
 A block of field lines of which all were known (`rfc/lines.py`) is remembered whole, with what it says and how it is passed
-on and logged (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes; 4 MiB for each direction): a head with a line of its own, such
-as a request id, never takes such a place.
+on and logged (at most `MEMO_BLOCKS` of `MEMO_BLOCK` bytes; 4 MiB for each direction, and the last one of each connection): a
+head with a line of its own, such as a request id, never takes such a place.
 """
 
 from __future__ import annotations

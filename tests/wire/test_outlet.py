@@ -7,12 +7,14 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.outlet import AT_ONCE, COPIED, Outlet, Turn
 from support.client import connected
 from support.serving import PATIENCE, forwarding, gateway, held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s"
 
@@ -131,22 +133,12 @@ def test_closing_sends_what_waits():
     asyncio.run(work())
 
 
-def test_aborting_drops_what_waits():
+@pytest.mark.parametrize("end", [Outlet.abort, lambda out: out.raw.close()], ids=["aborted", "closed by itself"])
+def test_what_waits_for_a_connection_that_is_no_more_is_dropped(end: Callable[[Outlet], None]):
     async def work() -> None:
         async with outlet() as (out, client):
             out.write_soon(b"never")
-            out.abort()
-            await turns()
-            assert read(client) == b""
-
-    asyncio.run(work())
-
-
-def test_what_waits_for_a_connection_that_closes_by_itself_is_dropped():
-    async def work() -> None:
-        async with outlet() as (out, client):
-            out.write_soon(b"never")
-            out.raw.close()
+            end(out)
             await turns()
             assert read(client) == b""
 
