@@ -40,8 +40,8 @@ REST: Final = "rest"
 # wherever it was imported to.
 PHASES: Final = {
     "read": ("gateway.server.protocol.GatewayProtocol:data_received",),
-    "parse": ("gateway.rfc.message:read_request_head",),
-    "intake": ("gateway.express.ExpressLane:take", "gateway.intake:read_scope"),
+    "parse": ("gateway.server.protocol.GatewayProtocol:_parsed", "gateway.server.protocol.GatewayProtocol:_repeated"),
+    "intake": ("gateway.express.ExpressLane:take", "gateway.intake:received", "gateway.intake:read_scope"),
     "route": ("gateway.snapshot.Snapshot:identify", "gateway.snapshot.Snapshot:route"),
     "policies": (
         "gateway.pipeline.Pipeline:admit",
@@ -65,7 +65,7 @@ PHASES: Final = {
         "gateway.upstream.connection.Connection:send_made",
     ),
     "upstream read": ("gateway.upstream.connection.Connection:data_received", "gateway.upstream.target.Target:release"),
-    "upstream parse": ("gateway.rfc.message:read_answer_head",),
+    "upstream parse": ("gateway.upstream.connection.Connection:_read_head",),
     "answer fields": ("gateway.express.Trip:_response", "gateway.outgoing:response_headers"),
     "client write": (
         "gateway.express.Trip:_write_whole",

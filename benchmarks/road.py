@@ -203,7 +203,7 @@ async def connect(app: GatewayApp, requests: Sequence[bytes]) -> Road:
     transport.connection.connection_made(transport)
     target.open += 1
     target.connections.add(transport.connection)
-    target.release(transport.connection)
+    target.release(transport.connection, time.monotonic())
     return Road(client, floor, transport, app)
 
 

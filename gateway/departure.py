@@ -52,9 +52,7 @@ class Departure:
 
     def block(self, exchange: Exchange) -> tuple[bytes, bytes] | None:
         """The same as they are sent, where they are ready (`RequestFields.block`)."""
-        if self.made is not None or self._fields is None or exchange.websocket:
-            return None
-        return self._fields.block(exchange)
+        return None if self.made is not None or self._fields is None else self._fields.block(exchange)
 
 
 def depart(
@@ -76,7 +74,7 @@ def depart(
     return departure
 
 
-def send_ready(link: Connection, target: AnyTarget, exchange: Exchange, departure: Departure, sink: Sink) -> None:
+def send_ready(link: Connection, target: AnyTarget, exchange: Exchange, departure: Departure, sink: Sink, now: float) -> None:
     """Send a request without a body over this link to the target, whichever way is short."""
     block = departure.block(exchange)
     if block is None:
@@ -84,7 +82,7 @@ def send_ready(link: Connection, target: AnyTarget, exchange: Exchange, departur
         return
     exchange.host_sent = host_for(exchange, target, departure.host_header)
     head = ready_head(exchange, departure.target, block, 0)
-    link.send_made(head, Sent(exchange.method, 0, departure.timeouts), sink, whole=True)
+    link.send_made(head, Sent(exchange.method, 0, departure.timeouts), sink, whole=True, now=now)
 
 
 def outgoing(exchange: Exchange, departure: Departure, target: AnyTarget | None = None) -> Outgoing:

@@ -90,7 +90,7 @@ def set_out(exchange: Exchange, departure: Departure, delivery: Delivery) -> Err
     errand = Errand(exchange, departure, delivery, target, link)
     delivery.watch.begin(errand)
     try:
-        send_ready(link, target, exchange, departure, errand)
+        send_ready(link, target, exchange, departure, errand, delivery.deadlines.now())
     except BaseException as exc:
         errand.over(exc)
         raise

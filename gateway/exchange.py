@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.headers import SPECIAL
+from gateway.rfc.message import Original
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,30 +158,25 @@ class ResponseHead:
         return None
 
 
-class Reply:
-    """A response that we make ourselves, whole. It may be given to many requests: nobody changes it.
+class Reply(Original):
+    """A response that we make ourselves, whole. It may be given to many requests: nobody changes it."""
 
-    written: what its head is written from, kept by who writes it.
-    """
-
-    __slots__ = ("_fields", "body", "error", "headers", "status", "written")
+    __slots__ = ("body", "error", "headers")
 
     def __init__(
         self, status: int, headers: Headers | None = None, body: bytes = b"", error: GatewayError | None = None
     ) -> None:
-        self.status = status
+        super().__init__(status)
         self.headers: Headers = headers if headers is not None else []
         self.body = body
         self.error = error
-        self.written: object = None
-        self._fields: Headers | None = None
 
     @property
     def fields(self) -> Headers:
         """As they go out: the length is always known (a HEAD request gets that of GET)."""
-        fields = self._fields
+        fields = self.forwarded
         if fields is None:
-            fields = self._fields = [pair for pair in self.headers if pair[0] != b"content-length"]
+            fields = self.forwarded = [pair for pair in self.headers if pair[0] != b"content-length"]
             if self.status >= 200 and self.status not in (204, 304):
                 fields.append((b"content-length", b"%d" % len(self.body)))
         return fields

@@ -7,19 +7,20 @@ target. How that goes on is `express_trip`; with a cache that has to fetch, `exp
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway.exchange import Exchange
 from gateway.express_fetch import FetchingTrip
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
+from gateway.intake import received
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.gateway import Gateway
     from gateway.rfc.message import RequestHead
+    from gateway.server.cycle import Cycle
     from gateway.server.protocol import GatewayProtocol
-
-SCHEMES: Final = {"http": b"http", "https": b"https"}
 
 
 class ExpressLane:
@@ -35,15 +36,7 @@ class ExpressLane:
         gateway = self.gateway
         if gateway is None:
             return False
-        fields = head.fields
-        client = protocol.client
-        exchange = Exchange(
-            head.method, head.path, head.query, fields.headers,
-            scheme=SCHEMES[protocol.scheme], peer=client[0] if client else "", peer_port=client[1] if client else 0,
-            started_at=protocol.deadlines.now(), fields=fields,
-        )  # fmt: skip
-        exchange.host = fields.host
-        exchange.entrance = "express"
+        exchange = received(head, protocol, "express")
         snapshot = gateway.snapshot
         trip = Trip(gateway, snapshot, protocol, head, body, exchange)
         try:
@@ -71,3 +64,7 @@ class ExpressLane:
             reply = page_for(exchange, exchange.error)
         trip.reply(reply)
         return True
+
+    def serve(self, protocol: GatewayProtocol, cycle: Cycle) -> Awaitable[None] | None:
+        """A request that is not for the lane, without ASGI between: nobody else is to see it."""
+        return None if self.gateway is None else self.gateway.serve_cycle(protocol, cycle)

@@ -67,12 +67,12 @@ class FetchingTrip(Trip):
 
     # ------------------------------------------------------------ its answer
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         if self.was_declined(head):
             return
         receiver = self._fetched.receiver
         try:
-            self._land(head)
+            self._land(head, now)
             if body:
                 receiver.data(body)
             receiver.end([])
@@ -86,11 +86,11 @@ class FetchingTrip(Trip):
         else:
             self.pass_on(head, body)
 
-    def _land(self, head: AnswerHead) -> None:
+    def _land(self, head: AnswerHead, now: float) -> None:
         """The cache sees the head, before any policy of ours amends it."""
         exchange, fetched, link = self._exchange, self._fetched, self._link
         assert link is not None
-        exchange.first_byte_at = self._protocol.deadlines.now()
+        exchange.first_byte_at = now
         exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         fetched.receiver.head(response, link, chunked=head.length == CHUNKED)
@@ -104,7 +104,7 @@ class FetchingTrip(Trip):
         if self.was_declined(head):
             return
         try:
-            self._land(head)
+            self._land(head, self._protocol.deadlines.now())
         except Exception as exc:
             if self._link is not None:
                 self._link.abandon(self)

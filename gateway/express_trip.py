@@ -84,12 +84,12 @@ class Trip(Sent):
             reply = page_for(exchange, reply.error)
         try:
             response, body = self.pipeline.complete(exchange, reply)
-            self._lines = passed_on(reply, reply.fields, response.status, response.headers, self._protocol.shared.stamps)
+            self._lines = passed_on(reply, response.status, response.headers, self._protocol.shared.stamps)
         except Exception as exc:  # of a policy over our own answer: it is not asked again
             exchange.error = error = as_error(exchange, exc)
             exchange.status = error.status
             self._send(refusal(error.status, error.detail))
-            self._protocol.answered(keep_alive=False)
+            self._answered(keep_alive=False)
         else:
             exchange.status = response.status
             self._write_whole(body)
@@ -137,7 +137,7 @@ class Trip(Sent):
             link.give_back()
             self.over(exc)
             raise
-        link.send_made(data, self, self, whole=True)
+        link.send_made(data, self, self, whole=True, now=exchange.started_at)
 
     def _made(self, route: Route, share: Share, target: AnyTarget) -> bytes:
         """The request as it is sent: what `outgoing` and `serialize_head` say, put together from ready pieces where no
@@ -175,9 +175,9 @@ class Trip(Sent):
     def interim(self, status: int, headers: Headers) -> None:
         self._send(interim_lines(status, end_to_end(headers)))
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         if not self.was_declined(head):
-            self._exchange.first_byte_at = self._protocol.deadlines.now()
+            self._exchange.first_byte_at = now
             self.pass_on(head, body)
 
     def pass_on(self, head: AnswerHead, body: bytes) -> None:
@@ -211,9 +211,8 @@ class Trip(Sent):
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         try:
             self.pipeline.amend(exchange, response)
-            assert head.forwarded is not None  # by `response_headers`
             stamps = self._protocol.shared.stamps
-            self._lines = passed_on(head, head.forwarded, response.status, response.headers, stamps)
+            self._lines = passed_on(head, response.status, response.headers, stamps)
         except Exception as exc:
             self.fault(exc)
             return None
@@ -237,7 +236,13 @@ class Trip(Sent):
                 self._protocol.transport.write_soon(body)
             else:
                 self._send(body)  # just read: it would be out of the processor's cache at the end of the turn
-        self._protocol.answered(keep_alive=self.keep_alive)
+        self._answered(keep_alive=self.keep_alive)
+
+    def _answered(self, *, keep_alive: bool) -> None:
+        """The answer is out."""
+        protocol = self._protocol
+        self._exchange.ended_at = now = protocol.deadlines.now()
+        protocol.answered(now, keep_alive=keep_alive)
 
     # ------------------------------------------------------------ piece by piece
 
@@ -280,8 +285,8 @@ class Trip(Sent):
                 return
         self.over(None)
         self._write(last, last=True)
+        self._answered(keep_alive=self.keep_alive)
         self.pipeline.finish(self._exchange)
-        self._protocol.answered(keep_alive=self.keep_alive)
 
     def _write(self, data: bytes, *, last: bool = False) -> None:
         self._exchange.bytes_out += len(data)

@@ -65,7 +65,7 @@ async def accomplish(errand: Errand, exchange: Exchange, departure: Departure, d
             await errand.news()
         response = errand.response()
         transform = response.transform
-        await delivery.start(response, trailers=errand.sends_trailers)
+        await delivery.start(response, errand.final, trailers=errand.sends_trailers)
         more = True
         while more:
             data = errand.take() if errand.has_chunk else await errand.next_chunk()
@@ -285,7 +285,7 @@ class Trip:
         trailers = head.length == CHUNKED and transform is None and wants_trailers(exchange)
         if answer.has_more and is_event_stream(response.headers):
             link.allow_silence(self._departure.timeouts.stream_idle)
-        await delivery.start(response, trailers=trailers)
+        await delivery.start(response, head, trailers=trailers)
         more = True
         while more:
             data = answer.take() if answer.has_chunk else await answer.next_chunk()

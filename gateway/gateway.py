@@ -20,7 +20,7 @@ from gateway.error_page import error_reply
 from gateway.errors import ClientGone, GatewayError, MethodNotAllowed
 from gateway.forward import forward, within
 from gateway.gone import ClientWatch
-from gateway.intake import body_length, read_scope, screen
+from gateway.intake import body_length, read_scope, received, screen
 from gateway.lasting import Lasting, begin, end
 from gateway.relay import Handshake, relay, serve_local
 from gateway.server.stream import STREAM
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from gateway.errors import TargetError
     from gateway.exchange import Exchange, Headers, Reply
     from gateway.lasting import Draft
+    from gateway.pipeline import Pipeline
     from gateway.reload import Reloading
     from gateway.route import Share
     from gateway.server.cycle import Cycle
-    from gateway.server.stream import Stream
+    from gateway.server.protocol import GatewayProtocol
     from gateway.snapshot import Snapshot
     from gateway.upstream.tally import Tally
     from gateway.upstream.upstream import AnyTarget
@@ -84,15 +85,27 @@ class Gateway:
 
     # ------------------------------------------------------------ HTTP
 
-    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        snapshot = self.snapshot
+    def serve_http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Await it: a request by ASGI."""
         extensions = scope.get("extensions") or {}
-        stream: Stream | None = extensions.get(STREAM)
+        stream: Cycle | None = extensions.get(STREAM)
         exchange = read_scope(scope, stream, self.deadlines.now())
         delivery = Delivery(
-            exchange, send, snapshot.fallback, stream, self.deadlines, self._client_watch,
+            exchange, send, self.snapshot.fallback, stream, self.deadlines, self._client_watch,
             carries_trailers="http.response.trailers" in extensions,
         )  # fmt: skip
+        return self._serve(exchange, delivery, receive)
+
+    def serve_cycle(self, protocol: GatewayProtocol, cycle: Cycle) -> Awaitable[None]:
+        """The same for one that our own protocol class has read, with nobody between."""
+        exchange = received(cycle.head, protocol, "http1")
+        return self._serve(exchange, self._delivery(exchange, cycle, self.snapshot.fallback), cycle.receive)
+
+    def _delivery(self, exchange: Exchange, cycle: Cycle, pipeline: Pipeline) -> Delivery:
+        return Delivery(exchange, None, pipeline, cycle, self.deadlines, self._client_watch, carries_trailers=True)
+
+    async def _serve(self, exchange: Exchange, delivery: Delivery, receive: Receive) -> None:
+        snapshot, stream = self.snapshot, delivery.stream
         try:
             snapshot.identify(exchange)
             if stream is None:
@@ -120,7 +133,7 @@ class Gateway:
                 await fail(exchange, reply.error, delivery)
             else:  # as `delivery.reply`, without a coroutine between
                 head, content = pipeline.complete(exchange, reply)
-                await delivery.start(head)
+                await delivery.start(head, reply)
                 await delivery.chunk(b"" if exchange.method == b"HEAD" else content, more=False)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)
@@ -140,9 +153,7 @@ class Gateway:
         pipeline has edited them already. fetched, reader: where it is a fetch of the cache by now."""
         route = exchange.route
         assert route is not None
-        delivery = Delivery(
-            exchange, cycle.send, route.pipeline, cycle, self.deadlines, self._client_watch, carries_trailers=True
-        )
+        delivery = self._delivery(exchange, cycle, route.pipeline)
         try:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
             spent = self.deadlines.now() - exchange.started_at

@@ -24,6 +24,8 @@ from gateway.rfc.uri import strip_root_path, valid_origin_form, valid_query
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.rfc.message import RequestHead
+    from gateway.server.protocol import GatewayProtocol
     from gateway.server.settings import ServerSettings
     from gateway.server.stream import Stream
 
@@ -34,6 +36,23 @@ UNFRAMED: Final = frozenset({"2", "3"})
 BODILESS_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
 METHODS: Final = {method.decode(): method for method in USUAL_METHODS}
+
+
+def received(head: RequestHead, protocol: GatewayProtocol, entrance: str) -> Exchange:
+    """The exchange of a request that our own protocol class has read and checked."""
+    fields = head.fields
+    client = protocol.client
+    exchange = Exchange(
+        head.method, head.path, head.query, fields.headers,
+        scheme=SCHEMES[protocol.scheme], http_version="1.1" if head.minor else "1.0",
+        peer=client[0] if client else "", peer_port=client[1] if client else 0,
+        started_at=protocol.deadlines.now(), fields=fields,
+    )  # fmt: skip
+    exchange.host = fields.host
+    exchange.server = protocol.server
+    exchange.websocket = fields.upgrade == b"websocket" and head.method == b"GET"
+    exchange.entrance = entrance
+    return exchange
 
 
 def read_scope(scope: dict[str, Any], stream: Stream | None, now: float) -> Exchange:

@@ -39,33 +39,41 @@ class RequestFields:
     id_field: the name of the request id's field, lowercase.
     """
 
-    __slots__ = ("_drop", "_drop_untraced", "_id_field", "_written")
+    __slots__ = ("_drop", "_drop_untraced", "_id_field", "_last_client", "_last_written", "_written")
 
     def __init__(self, id_field: bytes) -> None:
         self._id_field = id_field
         self._drop = _OURS | {id_field}
         self._drop_untraced = self._drop | {b"traceparent", b"tracestate"}  # these mean nothing without a valid parent
         self._written: dict[tuple[str, str, bytes, bytes], bytes] = {}
+        self._last_client: object = None  # many requests have the client of the one before
+        self._last_written = b""
 
     def block(self, exchange: Exchange) -> tuple[bytes, bytes] | None:
         """The same fields as `of` gives, as they are sent, where nobody edits them: the client's lines as it wrote them, and
-        ours up to the value of the request's id. None where their making takes more than leaving some out."""
+        ours up to the value of the request's id. None where their making takes more than leaving some out, and for a
+        WebSocket."""
         fields = exchange.fields
-        if fields is None or not fields.is_usual or exchange.trusted or exchange.headers is not fields.headers:
+        if fields is None or exchange.trusted or exchange.headers is not fields.headers or exchange.websocket:
             return None
         if exchange.http_version != "1.1":  # Via would say so
             return None
         drop = self._drop if exchange.traceparent else self._drop_untraced
         kept = fields.kept
         if kept is None or kept[0] is not drop:
-            for name, _ in fields.special:
-                if name == b"via":
+            for name, value in fields.special:
+                if name == b"via" or (name == b"connection" and value not in HARMLESS):
                     return None
             lines = [line.text for line in fields.lines if not line.name.is_in(drop)]
+            if not fields.is_usual and wants_trailers(exchange):
+                lines += map(b": ".join, _TRAILERS)
             lines.append(b"")
             kept = fields.kept = (drop, b"\r\n".join(lines))
         client = (exchange.peer, exchange.client, exchange.scheme, exchange.host)
-        return kept[1], self._written.get(client) or self._write(client)
+        if client != self._last_client:
+            self._last_written = self._written.get(client) or self._write(client)
+            self._last_client = client
+        return kept[1], self._last_written
 
     def _write(self, client: tuple[str, str, bytes, bytes]) -> bytes:
         """What is ours to say of this client, up to the value of the request's id."""
@@ -89,13 +97,13 @@ class RequestFields:
             if named:
                 drop = drop | named
             headers = [pair for pair in exchange.headers if pair[0] not in drop]
-            prior = [pair for pair in special if pair[0] in FORWARDING] if exchange.trusted else None
-            headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
-            headers.append((b"via", _joined_via(exchange.special_values(b"via"), _via(exchange.http_version))))
             if exchange.websocket:
                 headers += _UPGRADE
             elif wants_trailers(exchange):
                 headers += _TRAILERS
+            prior = [pair for pair in special if pair[0] in FORWARDING] if exchange.trusted else None
+            headers += forwarded_fields(exchange.peer, exchange.client, exchange.scheme, exchange.host, prior)
+            headers.append((b"via", _joined_via(exchange.special_values(b"via"), _via(exchange.http_version))))
         if exchange.request_id:
             headers.append((self._id_field, exchange.request_id))
         return headers
@@ -111,7 +119,7 @@ def _joined_via(received: list[bytes], ours: bytes) -> bytes:
 
 def wants_trailers(exchange: Exchange) -> bool:
     te = exchange.special_values(b"te")
-    return bool(te) and accepts_trailers(te)
+    return bool(te) and (te[0] == b"trailers" or accepts_trailers(te))
 
 
 def host_for(exchange: Exchange, target: AnyTarget, rule: bytes) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.exchange import Exchange, Headers, Reply, ResponseHead
+    from gateway.policies.standard import Standard
     from gateway.policy import Policy
 
 log = logging.getLogger("gateway")
@@ -28,10 +29,12 @@ class Pipeline:
     """awaits: one of the admit hooks is a coroutine function, so the route can not be decided in a callback. prepares:
     some hook edits the request's fields."""
 
-    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "awaits", "prepares")
+    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "_standard", "awaits", "prepares")
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, policies: Iterable[Policy], standard: Standard | None = None) -> None:
+        """standard: comes before them all, and in `amend` behind them."""
         listed = list(policies)
+        self._standard = standard
         self._admit = tuple(p.admit for p in listed if isinstance(p, Admits))
         self._prepare = tuple(p.prepare for p in listed if isinstance(p, Prepares))
         self._amend = tuple(p.amend for p in reversed(listed) if isinstance(p, Amends))
@@ -41,19 +44,27 @@ class Pipeline:
 
     def admit(self, exchange: Exchange) -> Reply | None:
         """The first reply that a policy gives, or None. Only where not `awaits`."""
-        for hook in self._admit:
-            reply = hook(exchange)
+        if self._standard is not None:
+            reply = self._standard.admit(exchange)
             if reply is not None:
-                return reply  # type: ignore[return-value]  # no hook of this pipeline awaits
+                return reply
+        for hook in self._admit:
+            given = hook(exchange)
+            if given is not None:
+                return given  # type: ignore[return-value]  # no hook of this pipeline awaits
         return None
 
     async def admit_awaiting(self, exchange: Exchange) -> Reply | None:
-        for hook in self._admit:
-            reply = hook(exchange)
-            if inspect.isawaitable(reply):
-                reply = await reply
+        if self._standard is not None:
+            reply = self._standard.admit(exchange)
             if reply is not None:
                 return reply
+        for hook in self._admit:
+            given = hook(exchange)
+            if inspect.isawaitable(given):
+                given = await given
+            if given is not None:
+                return given
         return None
 
     def prepare(self, exchange: Exchange, headers: Headers) -> None:
@@ -63,6 +74,8 @@ class Pipeline:
     def amend(self, exchange: Exchange, head: ResponseHead) -> None:
         for hook in self._amend:
             hook(exchange, head)
+        if self._standard is not None:
+            self._standard.amend(exchange, head)
 
     def complete(self, exchange: Exchange, reply: Reply) -> tuple[ResponseHead, bytes]:
         """A reply of our own as it goes to the client, amended and encoded."""
@@ -77,9 +90,19 @@ class Pipeline:
 
     def finish(self, exchange: Exchange) -> None:
         """The exchange has ended. All hooks run, whatever one of them does: they write the log and release what `admit` took."""
-        exchange.ended_at = now()
+        if not exchange.ended_at:
+            exchange.ended_at = now()
+        if self._standard is not None:
+            try:
+                self._standard.finish(exchange)
+            except Exception:
+                _report(exchange)
         for hook in self._finish:
             try:
                 hook(exchange)
             except Exception:
-                log.exception("finish hook failed", extra={"request_id": exchange.request_id.decode("latin-1")})
+                _report(exchange)
+
+
+def _report(exchange: Exchange) -> None:
+    log.exception("finish hook failed", extra={"request_id": exchange.request_id.decode("latin-1")})

@@ -31,7 +31,7 @@ from gateway.policies.compression import Compression
 from gateway.policies.headers import RequestHeaders, ResponseHeaders
 from gateway.policies.mapping import PublicAddresses
 from gateway.policies.respond import FixedAnswer, Redirect
-from gateway.policies.standard import NoConnect, ResponseId
+from gateway.policies.standard import Standard
 from gateway.rewrite import PathRewrite
 from gateway.rfc.forwarded import Networks, client_address, forwarded_for
 from gateway.rfc.uri import match_path
@@ -170,6 +170,7 @@ class _Builder:
         self.counters = draft.keep("counters", None, Counters)
         log = config.access_log
         self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
+        self.standard = Standard(self.counters, self.access_log, self.request_ids)
         self.caching = self._caching()
         self.mirrors: dict[str, Mirror] = {}
         self.upstream_options = config.all_upstreams()
@@ -181,7 +182,7 @@ class _Builder:
             config,
             Router([*self._admin_routes(), *(self._route(options) for options in config.routes)]),
             self.upstreams,
-            Pipeline(self._standard()),
+            Pipeline([], self.standard),
             server_settings(config),
             trusted=Networks(config.server.trusted_proxies),
             access=_access(config.server.access),
@@ -217,13 +218,6 @@ class _Builder:
 
     # ------------------------------------------------------------ policies
 
-    def _standard(self) -> list[Policy]:
-        """What every request has, also one that no route takes."""
-        finishing: list[Policy] = [self.counters]
-        if self.access_log is not None:
-            finishing.append(self.access_log)
-        return [*finishing, ResponseId(self.request_ids)]
-
     def _policies(
         self,
         options: c.RouteOptions,
@@ -234,7 +228,7 @@ class _Builder:
         """In the order of `admit`; `amend` runs backwards, so that a route's own response fields have the last word
         over the target's and compression sees the final media type."""
         config = self.config
-        policies = [*self._standard(), NoConnect()]
+        policies: list[Policy] = []
         if (access := _access(options.access)) is not None:
             policies.append(access)
         if compression is not None:
@@ -266,7 +260,7 @@ class _Builder:
             return []
         pages = ((HEALTH, Healthz()), (READY, Readyz(self.readiness)))
         return [
-            Route(name, Match(compile_path(f"{prefix}/{name}")), Pipeline([*self._standard(), page]))
+            Route(name, Match(compile_path(f"{prefix}/{name}")), Pipeline([page], self.standard))
             for name, page in pages
         ]
 
@@ -286,7 +280,7 @@ class _Builder:
         return Route(
             options.name,
             match,
-            Pipeline(self._policies(options, rewrite, split, compression)),
+            Pipeline(self._policies(options, rewrite, split, compression), self.standard),
             [
                 Share(
                     self.upstreams[share.upstream],

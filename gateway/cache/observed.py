@@ -29,11 +29,11 @@ class Observed(Answer):
         self._see(head)
         super().head(head)
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         self._see(head)
         if self.tee is not None and body:
             self.tee.append(body)
-        super().whole(head, body)
+        super().whole(head, body, now)
 
     def data(self, chunk: bytes) -> None:
         if self.tee is not None:

@@ -200,7 +200,7 @@ class Fetch:
             return True
         return False
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         self.head(head)
         if body:
             self.data(body)

@@ -19,6 +19,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from gateway.deadlines import NEVER
+from gateway.observe.trace import USUAL_LENGTH
 from gateway.rfc.octets import changing_all_but
 
 if TYPE_CHECKING:
@@ -206,10 +207,12 @@ class JsonLines:
             first_byte = b',"first_byte":' + _seconds(exchange.first_byte_at - started)
         if error is not None:
             more = f',"error":{quoted(error.proxy_error)},"reason":{quoted(str(error))}'.encode()
-        if exchange.traceparent:
-            trace = b',"traceparent":"%b"' % (_plain(exchange.traceparent),)
+        parent = exchange.traceparent
+        if parent:
+            trace = b',"traceparent":"%b"' % (parent if len(parent) == USUAL_LENGTH else _plain(parent))
         return b'%b%b%b%b%b%b%b,"bytes_out":%b,"duration":%b%b%b%b%b}\n' % (
-            stamp, _MILLISECONDS[milliseconds], _plain(exchange.request_id),
+            stamp, _MILLISECONDS[milliseconds],
+            _plain(exchange.request_id) if exchange.trusted else exchange.request_id,  # hex digits, where it is ours
             self._clients.get(exchange.client) or self._new_client(exchange.client), _plain(path),
             self._last_text, _number(exchange.bytes_in), _number(exchange.bytes_out),
             _seconds(exchange.ended_at - started), first_byte, more, self._sender(exchange), trace,

@@ -69,12 +69,14 @@ class Counters:
     of labels that a table holds.
     """
 
-    __slots__ = ("_answered", "_errors", "_in_flight", "_max_series", "_retries", "_served")
+    __slots__ = ("_answered", "_errors", "_in_flight", "_last", "_last_kind", "_max_series", "_retries", "_served")
 
     def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
         self._in_flight: dict[str, int] = {}
         self._served: dict[_Kind, _Served] = {}
+        self._last_kind: object = None  # many are of the kind of the one before
+        self._last = _Served()
         self._answered: dict[Labels, int] = {}  # by targets whose answers were not the end of it
         self._errors: dict[Labels, int] = {}
         self._retries: dict[Labels, int] = {}
@@ -109,9 +111,12 @@ class Counters:
             under_way = self._in_flight.get(name, 0)
             if under_way:  # none: it failed before this route's `admit`
                 self._in_flight[name] = under_way - 1
-        served = self._served.get((name, exchange.method, status, upstream, target))
-        if served is None:
-            served = self._first(name, exchange.method, status, upstream, target)
+        kind = (name, exchange.method, status, upstream, target)
+        if kind == self._last_kind:
+            served = self._last
+        else:
+            served = self._last = self._served.get(kind) or self._first(name, exchange.method, status, upstream, target)
+            self._last_kind = kind
         seconds = exchange.ended_at - exchange.started_at
         served.buckets[bisect_left(BOUNDS, seconds) if seconds > SHORT else 0] += 1
         served.seconds += seconds

@@ -22,6 +22,7 @@ _NO_TRACE: Final = b"0" * 32
 _NO_PARENT: Final = b"0" * 16
 _SHAPE: Final = b"00-%b-%b-00" % (_NO_TRACE, _NO_PARENT)
 _SHOWN: Final = bytes(ord("0") if byte in b"0123456789abcdef" else byte if byte == ord("-") else ord("x") for byte in range(256))
+USUAL_LENGTH: Final = len(_SHAPE)  # bytes; a value that is so long and valid has nothing but hex digits and dashes
 _LONGEST: Final = 512  # bytes; what a later version could say is still no reason to carry any amount
 
 

@@ -21,7 +21,7 @@ SPECIAL: Final = HOP_BY_HOP | FORWARDING | {
 # A sender cannot take these away by naming them in Connection: they frame or address the message.
 _NOT_NOMINATED: Final = frozenset({b"content-length", b"host"})
 # Values of Connection that name no field that is not gone already.
-HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade", b"Upgrade"})
+HARMLESS: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"upgrade", b"Upgrade", b"TE", b"te"})
 
 
 def end_to_end(headers: list[Pair], drop: frozenset[bytes] = HOP_BY_HOP) -> list[Pair]:

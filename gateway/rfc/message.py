@@ -75,18 +75,19 @@ class HeadFields:
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
-    block: the lines with their CRLFs between them, where they are remembered. Kept by those who need them: kept, the lines that
-    go on to a target, and the names that they were chosen by; noted, what the log says of them; asked, what they ask of a cache.
+    text: the end of the head, from the CRLF before the lines to the empty line behind them, where they are remembered. Kept
+    by those who need them: kept, the lines that go on to a target, and the names that they were chosen by; noted, what the
+    log says of them; asked, what they ask of a cache.
     """
 
     __slots__ = (
-        "asked", "block", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept",
-        "length", "lines", "noted", "special", "upgrade",
+        "asked", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept",
+        "length", "lines", "noted", "special", "text", "upgrade",
     )  # fmt: skip
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
-        self.block = b""
+        self.text = b""
         self.headers = [line.pair for line in lines]
         self.special = special = [line.pair for line in lines if line.name.is_special]
         self.is_plain = len(special) == 1 and special[0][0] == b"host"
@@ -124,28 +125,34 @@ class RequestHead:
 
 
 def read_request_head(block: bytes, before: HeadFields | None = None) -> RequestHead:
-    """The head of a request, without its empty line. before: what the same sender's last head said, as many repeat
-    themselves; `VARIED` where that was not remembered. Raises a GatewayError with the status to answer."""
+    """The head of a request, without its empty line. before: `VARIED` where what the same sender's last head said was not
+    remembered. Raises a GatewayError with the status to answer."""
     line, _, rest = block.partition(b"\r\n")
     if line.endswith(b" HTTP/1.1"):
-        if line.startswith(b"GET "):
-            method, target = b"GET", line[4:-9]
-        else:
-            method, _, target = line[:-9].partition(b" ")
-        if (method == b"GET" or method in USUAL_METHODS) and valid_origin_form(target):
-            if before is not None and before.block == rest:
-                fields = before
-            elif before is VARIED:
-                fields = _read_head_fields(rest, 1)
-            else:
-                fields = _blocks.get(rest) or _read_head_fields(rest, 1)
-            if fields.hosts != 1:
-                raise BadRequest("not exactly one Host")
-            if QUERY not in target:
-                return RequestHead(method, target, None, 1, fields)
-            path, _, query = target.partition(b"?")
-            return RequestHead(method, path, query, 1, fields)
+        fields = None if before is VARIED else _blocks.get(rest)
+        head = usual_head(line, fields or _read_head_fields(rest, 1))
+        if head is not None:
+            return head
     return _read_unusual_head(line, rest)
+
+
+def usual_head(line: bytes, fields: HeadFields) -> RequestHead | None:
+    """The head of this request line and these fields, where it is HTTP/1.1, a usual method and origin form; None for all that
+    takes a closer look."""
+    if not line.endswith(b" HTTP/1.1"):
+        return None
+    if line.startswith(b"GET "):
+        method, target = b"GET", line[4:-9]
+    else:
+        method, _, target = line[:-9].partition(b" ")
+        if method not in USUAL_METHODS:
+            return None
+    if fields.hosts != 1 or not valid_origin_form(target):
+        return None
+    if QUERY not in target:
+        return RequestHead(method, target, None, 1, fields)
+    path, _, query = target.partition(b"?")
+    return RequestHead(method, path, query, 1, fields)
 
 
 _blocks: Final[dict[bytes, HeadFields]] = {}
@@ -164,7 +171,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
         if len(_blocks) >= MEMO_BLOCKS:
             _blocks.clear()
         _blocks[block] = fields
-        fields.block = block
+        fields.text = b"\r\n%b\r\n\r\n" % block
     return fields
 
 
@@ -274,37 +281,44 @@ UNTIL_CLOSE: Final = -2
 ANSWER_SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
 
 
-class AnswerHead:
+class Original:
+    """What heads that go to clients are made of: a target's answer, or a reply of our own. forwarded: the fields that go on,
+    once somebody has made them, and written: how they are; kept by who makes them."""
+
+    __slots__ = ("forwarded", "status", "written")
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.forwarded: list[Pair] | None = None
+        self.written: object = None
+
+
+class AnswerHead(Original):
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
-    special: the fields among `headers` that are about framing and connection, and Via. forwarded: what becomes of the
-    fields on their way to the client, and written: how that is; both kept by who makes them. Heads of equal lines may be
-    one object. block: those lines, where they are remembered.
+    special: the fields among `headers` that are about framing and connection, and Via. Heads of equal lines may be one
+    object. text: all of the head up to its empty line and with that, where it is remembered.
     """
 
-    __slots__ = ("block", "forwarded", "headers", "keep_alive", "length", "minor", "special", "status", "written")
+    __slots__ = ("headers", "keep_alive", "length", "minor", "special", "text")
 
     def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
-        self.block = b""
-        self.status = status
+        super().__init__(status)
+        self.text = b""
         self.minor = minor
         self.headers = headers
         self.special = [pair for pair in headers if pair[0] in ANSWER_SPECIAL]
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
-        self.forwarded: list[Pair] | None = None
-        self.written: object = None
 
 
 _answers: Final[dict[bytes, AnswerHead]] = {}
 
 
-def read_answer_head(block: bytes, method: bytes, before: AnswerHead | None = None) -> AnswerHead:
-    """The head of a response to `method`, without its empty line. before: the same sender's last one. Raises BadResponse."""
+def read_answer_head(block: bytes, method: bytes) -> AnswerHead:
+    """The head of a response to `method`, without its empty line. Raises BadResponse."""
     if method == b"HEAD":
         return _read_answer_head(block, method)
-    if before is not None and before.block == block:
-        return before
     return _answers.get(block) or _read_answer_head(block, method)
 
 
@@ -322,7 +336,7 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
         if len(_answers) >= MEMO_BLOCKS:
             _answers.clear()
         _answers[block] = head
-        head.block = block
+        head.text = block + HEAD_END
     return head
 
 

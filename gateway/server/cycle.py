@@ -9,15 +9,16 @@ from urllib.parse import unquote
 
 from gateway.outlet import COPIED
 from gateway.rfc.octets import has_break
-from gateway.server.framing import LAST_CHUNK, app_lines, chunk, interim_lines
+from gateway.server.done import DONE
+from gateway.server.framing import LAST_CHUNK, app_lines, chunk, interim_lines, passed_on
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from gateway.exchange import Headers
+    from gateway.exchange import Headers, ResponseHead
     from gateway.gone import Watchable
-    from gateway.rfc.message import RequestHead
+    from gateway.rfc.message import Original, RequestHead
     from gateway.server.protocol import GatewayProtocol
 
 log = logging.getLogger("gateway.server")
@@ -108,6 +109,8 @@ class Cycle:
     async def _run(self, work: Awaitable[None] | None) -> None:
         protocol = self._protocol
         try:
+            if work is None and protocol.lane is not None:
+                work = protocol.lane.serve(protocol, self)
             await (work or protocol.app(self._scope(), self.receive, self.send))
         except asyncio.CancelledError:
             self.abort()
@@ -209,21 +212,48 @@ class Cycle:
         else:
             raise RuntimeError(f"unexpected ASGI message {kind!r}")
 
+    # ------------------------------------------------------------ the same without messages, for whoever serves the cycle itself
+
+    def start_answer(self, head: ResponseHead, source: Original | None, *, trailers: bool) -> Awaitable[None]:
+        status, headers = head.status, head.headers
+        if self._protocol.write_paused or self._disconnected:
+            return self.send({"type": "http.response.start", "status": status, "headers": headers, "trailers": trailers})
+        if source is not None:
+            lines, says_length = passed_on(source, status, headers, self._protocol.shared.stamps)
+            if says_length is (head.length is not None):
+                self._start(lines, status, -1 if head.length is None else head.length, trailers=trailers, says_length=says_length)
+                return DONE
+        self._send_head(status, headers, trailers=trailers)
+        return DONE
+
+    def send_chunk(self, data: bytes, *, more: bool) -> Awaitable[None]:
+        if self._protocol.write_paused or self._disconnected:
+            return self.send({"type": "http.response.body", "body": data, "more_body": more})
+        self._send_body(data, more=more)
+        return DONE
+
+    def send_trailers(self, headers: Headers) -> Awaitable[None]:
+        return self.send({"type": "http.response.trailers", "headers": headers})
+
     # ------------------------------------------------------------ the answer on the wire
 
     def _send_head(self, status: int, headers: Headers, *, trailers: bool) -> None:
-        if self.started:
-            raise RuntimeError("http.response.start was sent twice")
-        protocol = self._protocol
-        lines, length, closes = app_lines(status, headers, protocol.shared.stamps)
+        lines, length, closes = app_lines(status, headers, self._protocol.shared.stamps)
         if closes:
             self.keep_alive = False
-        self.started = True
-        protocol.transport.write_soon(b"%b%b\r\n" % (lines, self._framing(status, length, trailers=trailers)))
+        self._start(lines, status, length, trailers=trailers, says_length=False)
 
-    def _framing(self, status: int, length: int, *, trailers: bool) -> bytes:
+    def _start(self, lines: bytes, status: int, length: int, *, trailers: bool, says_length: bool) -> None:
+        """says_length: the lines have it already."""
+        if self.started:
+            raise RuntimeError("http.response.start was sent twice")
+        self.started = True
+        framing = self._framing(status, length, trailers=trailers, says_length=says_length)
+        self._protocol.transport.write_soon(b"%b%b\r\n" % (lines, framing))
+
+    def _framing(self, status: int, length: int, *, trailers: bool, says_length: bool) -> bytes:
         """Decide how the body ends and whether the connection goes on (RFC 9112 sections 6 and 9.3)."""
-        framing = b"content-length: %d\r\n" % length if length >= 0 and status != 204 else b""
+        framing = b"" if length < 0 or status == 204 or says_length else b"content-length: %d\r\n" % length
         if self.head.method == b"HEAD" or status in (204, 304):
             self._bodiless = True
         elif length >= 0:
@@ -277,7 +307,7 @@ class Cycle:
         self._finished = True
         self._watched = None
         self._wake()
-        self._protocol.answered(keep_alive=self.keep_alive)
+        self._protocol.answered(self._protocol.deadlines.now(), keep_alive=self.keep_alive)
 
     # ------------------------------------------------------------ the stream extension
 

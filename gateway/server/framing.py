@@ -10,8 +10,8 @@ from gateway.rfc.octets import has_break
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.exchange import Headers, Reply
-    from gateway.rfc.message import AnswerHead
+    from gateway.exchange import Headers
+    from gateway.rfc.message import Original
 
 
 def _status_line(status: int) -> bytes:
@@ -79,12 +79,12 @@ class Written:
         self.lines = answer_lines(status, headers) + stamps.beside(headers).block
 
 
-def passed_on(
-    source: AnswerHead | Reply, fields: Headers, status: int, headers: Headers, stamps: Stamps
-) -> tuple[bytes, bool]:
-    """What `Written` says, of what was made of a target's answer or of a reply that had these `fields`: where policies have
-    only added to them, what is known to be well written is not written again. Raises RuntimeError where a field holds a
-    line break."""
+def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:
+    """What `Written` says, of what was made of this: where policies have only added to its fields, what is known to be well
+    written is not written again. Raises RuntimeError where a field holds a line break."""
+    fields = source.forwarded
+    if fields is None:
+        return _anew(status, headers, stamps)
     known = len(fields)
     if status != source.status or headers[:known] != fields:
         return _anew(status, headers, stamps)

@@ -26,7 +26,7 @@ from gateway.errors import (
 from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
 from gateway.rfc.forwarded import unmapped
-from gateway.rfc.message import HEAD_END, VARIED, RequestHead, read_request_head
+from gateway.rfc.message import HEAD_END, VARIED, RequestHead, read_request_head, usual_head
 from gateway.server.cycle import Cycle
 from gateway.server.refusal import refusal
 from gateway.server.reset import reset
@@ -181,8 +181,9 @@ class GatewayProtocol:
             data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
         settings = self.settings
         head: RequestHead | GatewayError | None = None
-        if data[-4:] == HEAD_END and len(data) <= settings.max_header_size and not self._scanned:
-            head = self._parsed(data[:-4])  # a head alone, as most are; in what is more than one it finds an empty line
+        if data.endswith(HEAD_END) and len(data) <= settings.max_header_size and not self._scanned:
+            # A head alone, as most are. Where there is more than one, an empty line is found in it.
+            head = self._repeated(data) or self._parsed(data[:-4])
             if isinstance(head, RequestHead):
                 self._buffer = b""
                 self._start(head, b"")
@@ -211,18 +212,27 @@ class GatewayProtocol:
         else:
             self._refuse(head)
 
+    def _repeated(self, data: bytes) -> RequestHead | None:
+        """A head with the same lines as the last one, as many have that one client sends."""
+        before = self._before
+        if before is None or before is VARIED or not data.endswith(before.text):
+            return None
+        head = usual_head(data[: -len(before.text)], before)
+        return None if head is None or self._is_too_long(head) else head
+
+    def _is_too_long(self, head: RequestHead) -> bool:
+        return len(head.path) + len(head.query or b"") > self.settings.max_target_size
+
     def _parsed(self, block: bytes) -> RequestHead | GatewayError:
         """A head without its empty line; or what is wrong with it."""
         try:
             head = read_request_head(block, self._before)
         except GatewayError as exc:
             return exc
-        self._before = head.fields if head.fields.block else VARIED
+        self._before = head.fields if head.fields.text else VARIED
         if len(head.fields.headers) > self.settings.max_headers:
             return HeaderTooLarge(f"over {self.settings.max_headers} fields")
-        if len(head.path) + len(head.query or b"") > self.settings.max_target_size:
-            return TargetTooLong()
-        return head
+        return TargetTooLong() if self._is_too_long(head) else head
 
     def _too_large(self, data: bytes) -> GatewayError:
         """414 when it is the target that takes the room, 431 otherwise."""
@@ -340,7 +350,7 @@ class GatewayProtocol:
 
     # ------------------------------------------------------------ between two requests
 
-    def answered(self, *, keep_alive: bool) -> None:
+    def answered(self, now: float, *, keep_alive: bool) -> None:
         """The answer is out, whole. keep_alive: another request may follow."""
         self.server_state.total_requests += 1
         if not keep_alive or self._eof or self._state == _BODY:
@@ -358,7 +368,7 @@ class GatewayProtocol:
             return
         self._state = _HEAD
         self.resume_reading()
-        self._watch(self.settings.keepalive)
+        self._watch_until(now + self.settings.keepalive)
 
     def _next(self) -> None:
         if self._state == _ANSWER and not self.transport.is_closing():
@@ -418,8 +428,11 @@ class GatewayProtocol:
 
     def _watch(self, seconds: float) -> None:
         """For what the client is to send. While it takes nothing itself, only that counts."""
+        self._watch_until(self.deadlines.now() + seconds)
+
+    def _watch_until(self, at: float) -> None:
         if not self.write_paused:
-            self.deadline = at = self.deadlines.now() + seconds
+            self.deadline = at
             if at < self.bucket:  # else it is looked at before that anyway
                 self.deadlines.watch(self, at)
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from gateway.server.stream import Lane
+    from gateway.express import ExpressLane
 
 
 def shared(config: Config, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Shared:
     found: Shared | None = getattr(server_state, "gateway", None)
     if found is None:
         app = config.loaded_app
-        lane: Lane | None = None if config.root_path else getattr(app, "lane", None)
+        lane: ExpressLane | None = None if config.root_path else getattr(app, "lane", None)
         found = Shared(configured(app), Deadlines(loop), server_state, lane)
         server_state.gateway = found  # type: ignore[attr-defined]
     return found
@@ -33,7 +33,7 @@ class Shared:
 
     __slots__ = ("_app", "_server_state", "_stamped", "_stamps", "deadlines", "lane")
 
-    def __init__(self, app: Configured, deadlines: Deadlines, server_state: ServerState, lane: Lane | None) -> None:
+    def __init__(self, app: Configured, deadlines: Deadlines, server_state: ServerState, lane: ExpressLane | None) -> None:
         self._app = app
         self.lane = lane
         self.deadlines = deadlines

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from gateway.exchange import Headers
     from gateway.gone import Watchable
     from gateway.rfc.message import RequestHead
-    from gateway.server.protocol import GatewayProtocol
 
 STREAM: Final = "gateway.stream"
 
@@ -61,10 +60,3 @@ class Served(Protocol):
 
     def writable(self) -> None:
         """The client takes more of its answer."""
-
-
-class Lane(Protocol):
-    """An app's express lane: its attribute `lane`."""
-
-    def take(self, protocol: GatewayProtocol, head: RequestHead, body: bytes) -> bool:
-        """Serve this request, which is whole, from the protocol's callback. False: nothing was done, ask the app."""

@@ -113,7 +113,7 @@ class Answer:
         self.final = head
         self._wake()
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         self.final = head
         if body:
             self._chunks.append(body)

@@ -93,9 +93,9 @@ class Connection:
     def send(self, request: Outgoing, sink: Sink) -> None:
         """Write the head; a body follows by `send_body` and `end_body` when `request.length` is not 0."""
         self._sink = sink  # first: whoever sends may abandon it when this fails
-        self.send_made(serialize_head(request), request, sink, whole=request.length == 0)
+        self.send_made(serialize_head(request), request, sink, whole=request.length == 0, now=self._deadlines.now())
 
-    def send_made(self, data: bytes, request: Sent, sink: Sink, *, whole: bool) -> None:
+    def send_made(self, data: bytes, request: Sent, sink: Sink, *, whole: bool, now: float) -> None:
         """The same for a head that is made already. whole: `data` is all of the request, its body too."""
         self._sink = sink
         self._outgoing = request
@@ -105,31 +105,31 @@ class Connection:
         self._ends = self._endless = False
         self._request_done = whole
         self.transport.write_soon(data)
-        self._watch_request()
+        self._watch_request(now)
 
     def send_body(self, data: bytes) -> None:
         if self._outgoing.length == CHUNKED:
             self.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
         else:
             self.transport.write(data)
-        self._watch_request()
+        self._watch_request(self._deadlines.now())
 
     def end_body(self) -> None:
         self._request_done = True
         if self._outgoing.length == CHUNKED:
             self.transport.write(b"0\r\n\r\n")
-        self._watch_request()
+        self._watch_request(self._deadlines.now())
 
-    def _watch_request(self) -> None:
+    def _watch_request(self, now: float) -> None:
         """While the body goes out only a write that stalls is a fault; then the answer is due."""
         if self._state == _HEAD:
             timeouts = self._outgoing.timeouts
             if self._request_done:
-                self.deadline = at = self._deadlines.now() + timeouts.first_byte
+                self.deadline = at = now + timeouts.first_byte
                 if at < self.bucket:  # else it is looked at before that anyway
                     self._deadlines.watch(self, at)
             elif self.write_paused:
-                self._deadlines.watch(self, self._deadlines.now() + timeouts.write)
+                self._deadlines.watch(self, now + timeouts.write)
             else:
                 self.deadline = NEVER  # the client's turn, and its own deadline
 
@@ -153,6 +153,11 @@ class Connection:
             self.close()  # unasked bytes
 
     def _read_head(self, data: bytes) -> None:
+        before = self._before
+        if before is not None and data.startswith(before.text) and self._outgoing.method != b"HEAD":
+            self._received = b""
+            self._final(before, data[len(before.text) :])
+            return
         block, mark, rest = data.partition(HEAD_END)
         if not mark or len(block) > HEAD_LIMIT:
             self._received = data
@@ -163,16 +168,16 @@ class Connection:
             return
         self._received = b""
         try:
-            head = read_answer_head(block, self._outgoing.method, self._before)
+            head = read_answer_head(block, self._outgoing.method)
         except GatewayError as exc:
             self._fail(exc)
             return
-        if head.block:
-            self._before = head
         if head.status < 200:
             self._interim(head, rest)
-        else:
-            self._final(head, rest)
+            return
+        if head.text:
+            self._before = head
+        self._final(head, rest)
 
     def _interim(self, head: AnswerHead, rest: bytes) -> None:
         sink = cast("Sink", self._sink)
@@ -219,8 +224,9 @@ class Connection:
             self._ends = True
             rest = rest[: head.length]
         sink = cast("Sink", self._sink)
-        self._free()
-        sink.whole(head, rest)
+        now = self._deadlines.now()
+        self._free(now)
+        sink.whole(head, rest, now)
 
     def _body(self, data: bytes) -> None:
         self._left -= len(data)
@@ -256,10 +262,10 @@ class Connection:
             sink.data(last)
             if self._sink is not sink:
                 return
-        self._free()
+        self._free(self._deadlines.now())
         sink.end(chunks.trailers if chunks is not None else [])
 
-    def _free(self) -> None:
+    def _free(self, now: float) -> None:
         self._sink = None
         self._chunks = None
         self._state = _IDLE
@@ -271,7 +277,7 @@ class Connection:
         elif self._ends:
             self.close()
         else:
-            self.target.release(self)
+            self.target.release(self, now)
 
     # ------------------------------------------------------------ flow control and deadlines
 
@@ -304,12 +310,12 @@ class Connection:
         self.write_paused = True
         self._unsent = unsent(self.transport.raw)
         if self._sink is not None:
-            self._watch_request()
+            self._watch_request(self._deadlines.now())
 
     def resume_writing(self) -> None:
         self.write_paused = False
         if self._sink is not None:
-            self._watch_request()
+            self._watch_request(self._deadlines.now())
             self._sink.writable()
 
     def expired(self, now: float) -> None:
@@ -321,7 +327,7 @@ class Connection:
             self._fail(FirstByteTimeout())
         elif (left := unsent(self.transport.raw)) < self._unsent:
             self._unsent = left
-            self._watch_request()
+            self._watch_request(now)
         else:
             self._fail(WriteTimeout())
 
@@ -365,7 +371,7 @@ class Connection:
 
     def give_back(self) -> None:
         """Nothing was sent: the connection waits for another exchange."""
-        self.target.release(self)
+        self.target.release(self, self._deadlines.now())
 
     def abandon(self, sink: Sink) -> None:
         """Drop the exchange of `sink`; nothing, when it is over and the connection may be another's already."""

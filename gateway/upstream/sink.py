@@ -26,8 +26,8 @@ class Sink(Protocol):
     def head(self, head: AnswerHead) -> None:
         """The final answer's head; `head.headers` still holds its hop-by-hop fields."""
 
-    def whole(self, head: AnswerHead, body: bytes) -> None:
-        """The final answer at once: `head`, `data` and `end` in one."""
+    def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
+        """The final answer at once: `head`, `data` and `end` in one. now: when it came."""
 
     def data(self, chunk: bytes) -> None:
         """Body bytes, decoded from the chunked coding."""

@@ -119,7 +119,7 @@ class Target(TargetBase):
             self._pass_on_place()
             raise
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, now: float) -> None:
         """The connection's exchange is over and it may be used again."""
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -130,7 +130,7 @@ class Target(TargetBase):
         if len(self._idle) >= self.limits.idle or not connection.is_open:
             connection.close()
             return
-        connection.idle_since = now = self._deadlines.now()
+        connection.idle_since = now
         self._idle.append(connection)
         if self.deadline == NEVER:
             self._deadlines.watch(self, now + self.limits.idle_timeout)
@@ -213,7 +213,7 @@ class Target(TargetBase):
                 return
             connection = waiter.result()
             if connection is not None:
-                self.release(connection)
+                self.release(connection, self._deadlines.now())
             else:
                 self.open -= 1
                 self._pass_on_place()

@@ -180,6 +180,15 @@ def test_the_ready_block_says_what_the_fields_say(lines: list[bytes], traceparen
             assert [(name.lower(), value.strip()) for name, _, value in read] == fields_of_route.of(exchange)
 
 
+@pytest.mark.parametrize("lines", [b"TE: trailers", b"TE: trailers\r\nConnection: TE", b"Expect: 100-continue", b"Upgrade: h2c"])
+def test_what_ends_here_is_no_reason_to_write_the_fields_anew(lines: bytes):
+    head = read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines)
+    exchange = Exchange(b"GET", b"/", None, head.fields.headers, fields=head.fields)
+    assert RequestFields(ID).block(exchange) is not None
+    exchange.websocket = True
+    assert RequestFields(ID).block(exchange) is None
+
+
 def test_via_says_the_version_that_a_message_came_by_on_every_way():
     head = read_request_head(b"GET / HTTP/1.1\r\nHost: a")
     exchange = Exchange(b"GET", b"/", None, head.fields.headers, fields=head.fields, http_version="2")

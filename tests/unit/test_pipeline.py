@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from gateway.exchange import Exchange, Headers, Reply, ResponseHead
+from gateway.observe.counters import Counters
+from gateway.observe.request_id import RequestIds
 from gateway.pipeline import Pipeline
+from gateway.policies.standard import Standard
+
+if TYPE_CHECKING:
+    from gateway.errors import GatewayError
 
 
 class Whole:
@@ -95,4 +102,24 @@ def test_every_finish_runs_whatever_another_does(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.ERROR):
         Pipeline([OnlyFinish(seen), Broken(seen), Whole("a", seen)]).finish(an_exchange())
     assert seen == ["only", "finish a"]
+    assert [record.message for record in caplog.records] == ["finish hook failed"]
+
+
+def test_what_every_exchange_has_comes_first_and_its_answers_id_last(caplog: pytest.LogCaptureFixture):
+    seen: list[str] = []
+    standard = Standard(Counters(), None, RequestIds())
+    for pipeline in (Pipeline([Whole("a", seen)], standard), Pipeline([Awaiting("a", seen)], standard)):
+        refused = asyncio.run(pipeline.admit_awaiting(Exchange(b"TRACE", b"/", None, [])))
+        assert refused is not None
+        assert refused.status == 405
+        assert seen == []
+    assert pipeline.awaits
+    exchange = an_exchange()
+    head = ResponseHead(200, [])
+    pipeline.amend(exchange, head)
+    assert [name for name, _ in head.headers] == [b"a", b"x-request-id"]
+    exchange.error = cast("GatewayError", "no error at all")  # counting fails over it
+    with caplog.at_level(logging.ERROR):
+        pipeline.finish(exchange)
+    assert seen == ["finish a"]
     assert [record.message for record in caplog.records] == ["finish hook failed"]

@@ -199,7 +199,7 @@ def test_every_json_line_gives_back_what_was_sent(
     method, path, query, host, agent, referer, reason
 ):
     sent = exchange(
-        method=method, path=path, query=query, host=host, request_id=host, client=reason, traceparent=agent,
+        method=method, path=path, query=query, host=host, request_id=host, trusted=True, client=reason, traceparent=agent,
         headers=[(b"user-agent", agent), (b"referer", referer)], error=ConnectionRefused(reason or "-"),
     )  # fmt: skip
     text = line_of("json", sent, sent)
@@ -221,7 +221,7 @@ def test_every_json_line_gives_back_what_was_sent(
 @pytest.mark.parametrize("byte", range(256))
 def test_no_control_character_is_in_a_line(byte: int):
     text = b"/a%cb" % byte
-    line = line_of("json", exchange(path=text, headers=[(b"referer", text)], request_id=text))
+    line = line_of("json", exchange(path=text, headers=[(b"referer", text)], request_id=text, trusted=True))
     assert json.loads(line)["path"].encode("latin-1") == text
     assert " " <= min(line.rstrip("\n")) <= max(line) <= "~"
 
