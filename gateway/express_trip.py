@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway")
 
 CLOSES: Final = b"connection: close\r\n\r\n"
-BODILESS: Final = frozenset({204, 304})
 NO_TIMES: Final = Timeouts()  # before the request has a target
 
 
@@ -222,7 +221,7 @@ class Trip(Sent):
     def _write_whole(self, body: bytes) -> None:
         exchange = self._exchange
         lines, says_length = self._lines
-        if exchange.method == b"HEAD" or exchange.status in BODILESS:
+        if exchange.method == b"HEAD" or exchange.status in (204, 304):
             body = b""
         elif not says_length:
             lines += b"content-length: %d\r\n" % len(body)

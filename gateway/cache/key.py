@@ -72,14 +72,14 @@ class KeyRule:
 
     def key(self, exchange: Exchange) -> bytes:
         query = exchange.query if self._plain else self.kept_query(exchange.query)
-        if self._host:
-            url = b"%b://%b%b%b" % (exchange.scheme, exchange.host.lower(), exchange.mount, exchange.path)
-        else:
-            url = exchange.mount + exchange.path
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)
         if exchange.trusted:
             end += _told(exchange)
-        return url + end if query is None else b"%b?%b%b" % (url, query, end)
+        if query is not None:
+            end = b"?%b%b" % (query, end)
+        if not self._host:
+            return b"%b%b%b" % (exchange.mount, exchange.path, end)
+        return b"%b://%b%b%b%b" % (exchange.scheme, exchange.host.lower(), exchange.mount, exchange.path, end)
 
     def kept_query(self, query: bytes | None) -> bytes | None:
         """What of a query is in the key, and so is sent."""

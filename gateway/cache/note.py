@@ -15,14 +15,23 @@ if TYPE_CHECKING:
     from gateway.observe.counters import Labels
 
 
+class _Count:
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
 class CacheNote:
     """The policy of routes with a cache: `amend` and `finish`. Results are few and routes are those of the configuration,
     which bounds the table."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counted", "_last", "_last_labels")
 
     def __init__(self) -> None:
-        self._counts: dict[Labels, int] = {}
+        self._counted: dict[Labels, _Count] = {}
+        self._last_labels: object = None  # many are like the one before
+        self._last = _Count()
 
     def amend(self, exchange: Exchange, head: ResponseHead) -> None:
         """A hit has its field already."""
@@ -44,17 +53,20 @@ class CacheNote:
         outcome, route = exchange.cache, exchange.route
         if outcome is not None and route is not None:
             labels = (route.name, outcome.word)
-            self._counts[labels] = self._counts.get(labels, 0) + 1
+            if labels != self._last_labels:
+                self._last = self._counted.setdefault(labels, _Count())
+                self._last_labels = labels
+            self._last.number += 1
 
     @property
     def counts(self) -> Mapping[Labels, int]:
         """By route and result."""
-        return self._counts
+        return {labels: count.number for labels, count in self._counted.items()}
 
     def collect(self, store: Store) -> list[Metric]:
         usage = store.usage()
         return [
-            Metric("gateway_cache_requests_total", "counter", ("route", "result"), dict(self._counts)),
+            Metric("gateway_cache_requests_total", "counter", ("route", "result"), self.counts),
             Metric("gateway_cache_entries", "gauge", ("tier",), {("memory",): usage.entries}),
             Metric("gateway_cache_bytes", "gauge", ("tier",), {("memory",): usage.bytes_held}),
             Metric("gateway_cache_purged_total", "counter", ("tier",), {("memory",): usage.purged}),

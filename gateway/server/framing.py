@@ -86,7 +86,7 @@ def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -
     if fields is None:
         return _anew(status, headers, stamps)
     known = len(fields)
-    if status != source.status or headers[:known] != fields:
+    if status != source.status or not _begins_with(headers, fields):
         return _anew(status, headers, stamps)
     written = source.written
     if not isinstance(written, Written) or written.stamps is not stamps:
@@ -102,6 +102,17 @@ def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -
             raise RuntimeError(BROKEN)
         lines = b"%b%b: %b\r\n" % (lines, name, value)
     return lines, written.says_length
+
+
+def _begins_with(headers: list[Any], fields: list[Any]) -> bool:
+    """Mostly by the same pairs, so that those that are need no comparing. (A Pair that is declared so would be made anew.)"""
+    known = len(fields)
+    if len(headers) < known:
+        return False
+    for index in range(known):
+        if headers[index] is not fields[index]:
+            return headers[:known] == fields
+    return True
 
 
 def _anew(status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:
