@@ -27,7 +27,7 @@ from gateway.errors import (
 )
 from gateway.outlet import Outlet
 from gateway.rfc.chunked import BadChunk, ChunkedDecoder
-from gateway.rfc.message import CHUNKED, HEAD_END, read_answer_head
+from gateway.rfc.message import CHUNKED, HEAD_END, IDEMPOTENT, read_answer_head
 from gateway.rfc.octets import has_break
 from gateway.unsent import unsent
 
@@ -104,7 +104,10 @@ class Connection:
         self._read_timeout = request.timeouts.read
         self._ends = self._endless = False
         self._request_done = whole
-        self.transport.write_soon(data)
+        if whole and request.method not in IDEMPOTENT:
+            self.transport.write(data)  # the later it is sent, the likelier the target has closed meanwhile, and it can not be repeated
+        else:
+            self.transport.write_soon(data)
         self._watch_request(now)
 
     def send_body(self, data: bytes) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from gateway.deadlines import Deadlines
 from gateway.outlet import AT_ONCE, COPIED, Outlet, Turn
+from gateway.upstream.address import Address
+from gateway.upstream.answer import Answer
+from gateway.upstream.connection import Connection
+from gateway.upstream.sink import Sent, Timeouts
+from gateway.upstream.target import Target
 from support.client import connected
 from support.serving import PATIENCE, forwarding, gateway, held
 
@@ -157,6 +163,30 @@ def test_one_that_can_not_be_written_to_stops_no_other():
             await turns()
             assert read(client) == b"here"
         assert [str(context["message"]) for context in told] == ["writing failed"]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(("method", "is_sent_at_once"), [(b"POST", True), (b"PATCH", True), (b"GET", False), (b"PUT", False)])
+def test_what_can_not_be_sent_again_does_not_wait(method: bytes, is_sent_at_once: bool):
+    """Its target may close the connection at any moment, and then it would be lost."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        deadlines = Deadlines(loop)
+        connection = Connection(Target(Address("http://127.0.0.1:1"), deadlines), deadlines)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.setblocking(False)
+            await loop.create_connection(lambda: cast("asyncio.Protocol", connection), sock=ours)
+            request = Sent(method, 0, Timeouts())
+            connection.send_made(b"request", request, Answer(connection), whole=True, now=deadlines.now())
+            assert (read(theirs) is not None) is is_sent_at_once
+            await turns()
+            assert read(theirs) == (None if is_sent_at_once else b"request")
+            connection.abort()
+            await asyncio.sleep(0)
+        deadlines.close()
 
     asyncio.run(work())
 
