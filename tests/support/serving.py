@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 import uvicorn
@@ -21,11 +22,12 @@ from support.origin import origin, respond
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from gateway.express import ExpressLane
     from gateway.upstream.target import Target
     from support.client import Answer
     from support.origin import Origin, Received, Step
 
-# express: our protocol class with its express lane, as `gateway run` has it; http1: without the lane; asgi: uvicorn's own class.
+# express: our protocol class with its express lane, as `gateway run` has it; http1: without the lane, in a task; asgi: uvicorn's own class.
 Entrance = Literal["express", "http1", "asgi"]
 ENTRANCES: tuple[Entrance, ...] = ("express", "http1", "asgi")
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
@@ -33,10 +35,24 @@ LOOK_AGAIN = 0.002  # seconds between two looks at a condition that nothing tell
 on_both = pytest.mark.parametrize("entrance", ENTRANCES)
 
 
+class TaskForAll:
+    """The lane of an app, which takes no request: each has a task of its own, without ASGI between."""
+
+    def __init__(self, lane: ExpressLane) -> None:
+        self.serve = lane.serve
+
+    def take(self, *_request: object) -> bool:
+        return False
+
+
 def without_lane(**about: Any) -> GatewayProtocol:
-    """Our protocol class with a task and ASGI messages for every request."""
+    """Our protocol class with a task for every request. Compiled it knows its lane by its class, and can only do without:
+    so the installed gateway is asked by ASGI, as it is where an app has middleware."""
     protocol = GatewayProtocol(**about)
-    protocol.lane = None
+    if os.environ.get("GATEWAY_TEST_INSTALLED") or protocol.lane is None:
+        protocol.lane = None
+    else:
+        protocol.lane = cast("ExpressLane", TaskForAll(protocol.lane))
     return protocol
 
 
