@@ -26,8 +26,9 @@ HELD_LIMIT: Final = 1 << 20  # bytes of a body that are held back to learn its l
 
 
 class Delivery:
-    """One answer to one client. `started` is set once a final head went out. send: takes ASGI messages; None where nobody is
-    between us and the stream, which then gets the answer without any.
+    """One answer to one client. `started` is set once a final head went out. send: takes ASGI messages, and
+    carries_trailers says whether trailers may be among them; None where nobody is between us and the stream, which then
+    gets the answer without any.
 
     Other servers send a body of unknown length in chunks even to an HTTP/1.0 client, which cannot read them; such a
     body is held back, up to HELD_LIMIT, so that its length can be said.
@@ -47,7 +48,7 @@ class Delivery:
         deadlines: Deadlines,
         client_watch: ClientWatch,
         *,
-        carries_trailers: bool,
+        carries_trailers: bool = False,
     ) -> None:
         self._exchange = exchange
         self._send = send
@@ -137,5 +138,3 @@ class Delivery:
         returns without its last chunk."""
         if self.stream is not None:
             self.stream.abort()
-
-

@@ -102,7 +102,7 @@ class Gateway:
         return self._serve(exchange, self._delivery(exchange, cycle, self.snapshot.fallback), cycle.receive)
 
     def _delivery(self, exchange: Exchange, cycle: Cycle, pipeline: Pipeline) -> Delivery:
-        return Delivery(exchange, None, pipeline, cycle, self.deadlines, self._client_watch, carries_trailers=True)
+        return Delivery(exchange, None, pipeline, cycle, self.deadlines, self._client_watch)
 
     async def _serve(self, exchange: Exchange, delivery: Delivery, receive: Receive) -> None:
         snapshot, stream = self.snapshot, delivery.stream

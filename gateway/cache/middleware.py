@@ -136,7 +136,7 @@ class CacheMiddleware:
         exchange = read_scope(dict(scope), None, deadlines.now())
         exchange.host = exchange.header(b"host") or b""
         exchange.match_path = match_path(exchange.path)
-        delivery = Delivery(exchange, send, self._pipeline, None, deadlines, watch, carries_trailers=False)
+        delivery = Delivery(exchange, send, self._pipeline, None, deadlines, watch)
         try:
             reply = self._cache.ready.answer(exchange, time())
             if reply is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.cache.rules import OUR_TARGET
-from gateway.observe.counters import Metric
+from gateway.observe.counters import Count, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from gateway.observe.counters import Labels
 
 
-class _Count:
-    __slots__ = ("number",)
-
-    def __init__(self) -> None:
-        self.number = 0
-
-
 class CacheNote:
     """The policy of routes with a cache: `amend` and `finish`. Results are few and routes are those of the configuration,
     which bounds the table."""
@@ -29,9 +22,9 @@ class CacheNote:
     __slots__ = ("_counted", "_last", "_last_labels")
 
     def __init__(self) -> None:
-        self._counted: dict[Labels, _Count] = {}
+        self._counted: dict[Labels, Count] = {}
         self._last_labels: object = None  # many are like the one before
-        self._last = _Count()
+        self._last = Count()
 
     def amend(self, exchange: Exchange, head: ResponseHead) -> None:
         """A hit has its field already."""
@@ -54,7 +47,7 @@ class CacheNote:
         if outcome is not None and route is not None:
             labels = (route.name, outcome.word)
             if labels != self._last_labels:
-                self._last = self._counted.setdefault(labels, _Count())
+                self._last = self._counted.setdefault(labels, Count())
                 self._last_labels = labels
             self._last.number += 1
 

@@ -62,13 +62,13 @@ class _Served:
         self.bytes_out = 0
 
 
-class _InFlight:
-    """The exchanges of one route that are under way."""
+class Count:
+    """A number that changes in its place."""
 
-    __slots__ = ("exchanges",)
+    __slots__ = ("number",)
 
     def __init__(self) -> None:
-        self.exchanges = 0
+        self.number = 0
 
 
 class Counters:
@@ -82,7 +82,7 @@ class Counters:
 
     def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
-        self._in_flight: dict[str, _InFlight] = {}
+        self._in_flight: dict[str, Count] = {}
         self._served: dict[_Kind, _Served] = {}
         self._last_kind: object = None  # many are of the kind of the one before
         self._last = _Served()
@@ -97,8 +97,8 @@ class Counters:
         if route is not None:
             under_way = self._in_flight.get(route.name)
             if under_way is None:
-                under_way = self._in_flight[route.name] = _InFlight()
-            under_way.exchanges += 1
+                under_way = self._in_flight[route.name] = Count()
+            under_way.number += 1
         return None
 
     def finish(self, exchange: Exchange) -> None:
@@ -118,8 +118,8 @@ class Counters:
         if exchange.route is not None:
             name = exchange.route.name
             under_way = self._in_flight.get(name)
-            if under_way is not None and under_way.exchanges:  # none: it failed before this route's `admit`
-                under_way.exchanges -= 1
+            if under_way is not None and under_way.number:  # none: it failed before this route's `admit`
+                under_way.number -= 1
         kind = (name, exchange.method, status, upstream, target)
         if kind == self._last_kind:
             served = self._last
@@ -176,7 +176,7 @@ class Counters:
                 _add(answered, (upstream, target, str(status)), count)
             by_class.setdefault((route, word, f"{status // 100}xx"), []).append(served)
         durations = {labels: _merged(alike) for labels, alike in by_class.items()}
-        in_flight: dict[Labels, int] = {(route,): found.exchanges for route, found in self._in_flight.items()}
+        in_flight: dict[Labels, int] = {(route,): found.number for route, found in self._in_flight.items()}
         at = ("upstream", "target")
         return [
             Metric("gateway_requests_total", "counter", ("route", "method", "code"), requests),

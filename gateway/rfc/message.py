@@ -124,12 +124,12 @@ class RequestHead:
         return self.path if self.query is None else self.path + b"?" + self.query
 
 
-def read_request_head(block: bytes, before: HeadFields | None = None) -> RequestHead:
-    """The head of a request, without its empty line. before: `VARIED` where what the same sender's last head said was not
-    remembered. Raises a GatewayError with the status to answer."""
+def read_request_head(block: bytes, *, is_new: bool = False) -> RequestHead:
+    """The head of a request, without its empty line. is_new: its lines are not expected to be remembered. Raises a GatewayError
+    with the status to answer."""
     line, _, rest = block.partition(b"\r\n")
     if line.endswith(b" HTTP/1.1"):
-        fields = None if before is VARIED else _blocks.get(rest)
+        fields = None if is_new else _blocks.get(rest)
         head = usual_head(line, fields or _read_head_fields(rest, 1))
         if head is not None:
             return head

@@ -83,8 +83,7 @@ def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -
     """What `Written` says, of what was made of this: where policies have only added to its fields, what is known to be well
     written is not written again. Raises RuntimeError where a field holds a line break."""
     fields = source.forwarded
-    if fields is None:
-        return _anew(status, headers, stamps)
+    assert fields is not None  # the headers were made of them
     known = len(fields)
     if status != source.status or not _begins_with(headers, fields):
         return _anew(status, headers, stamps)

@@ -94,7 +94,7 @@ class GatewayProtocol:
         self.write_paused = False
         self._state = _HEAD
         self._cycle: Served | None = None
-        self._before: HeadFields | None = None  # of the last request
+        self._before: HeadFields | None = None  # of the last request; VARIED where they were not remembered
         self._buffer = b""
         self._scanned = 0
         self._chunks: ChunkedDecoder | None = None
@@ -226,7 +226,7 @@ class GatewayProtocol:
     def _parsed(self, block: bytes) -> RequestHead | GatewayError:
         """A head without its empty line; or what is wrong with it."""
         try:
-            head = read_request_head(block, self._before)
+            head = read_request_head(block, is_new=self._before is VARIED)
         except GatewayError as exc:
             return exc
         self._before = head.fields if head.fields.text else VARIED
