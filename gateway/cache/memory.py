@@ -15,11 +15,11 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.entry import MAX_VARIANTS
-from gateway.cache.purge import Purge, Scope, url_of, urls_meant
+from gateway.cache.purge import Purge, Scope, urls_meant
 from gateway.cache.store import each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from gateway.cache.entry import Entry
 
@@ -40,41 +40,66 @@ class Usage(NamedTuple):
 
 
 class Shelf:
-    """What lies under one key. uses: since it last went through a queue; hits: ever."""
+    """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
+    `before` and `behind`."""
 
-    __slots__ = ("entries", "hits", "queue", "size", "uses")
+    __slots__ = ("before", "behind", "entries", "hits", "key", "queue", "size", "uses")
 
     def __init__(self, key: bytes, entries: tuple[Entry, ...]) -> None:
+        self.key = key
         self.entries = entries
-        self.size = 2 * len(key) + sum(entry.size for entry in entries)  # the key, and its URL in the index
+        self.size = 2 * len(key)  # with its URL, which is indexed for some
+        for entry in entries:
+            self.size += entry.size
         self.uses = 0
         self.hits = 0
         self.queue: Queue | None = None
+        self.before: Shelf | None = None
+        self.behind: Shelf | None = None
 
 
 class Queue:
-    """Shelves by key in the order of their coming. limit, size: bytes."""
+    """Shelves in the order of their coming, linked with each other: there are many, and whatever looks one up by its key
+    waits for memory. limit, size: bytes."""
 
-    __slots__ = ("limit", "shelves", "size")
+    __slots__ = ("first", "last", "limit", "size")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        self.shelves: OrderedDict[bytes, Shelf] = OrderedDict()
+        self.first: Shelf | None = None
+        self.last: Shelf | None = None
 
-    def put(self, key: bytes, shelf: Shelf) -> None:
-        """Last; the key is not in it."""
+    def put(self, shelf: Shelf) -> None:
+        """Last; it is in no queue."""
+        last = self.last
         shelf.queue = self
-        self.shelves[key] = shelf
+        shelf.before = last
+        if last is None:
+            self.first = shelf
+        else:
+            last.behind = shelf
+        self.last = shelf
         self.size += shelf.size
 
-    def take(self, key: bytes) -> None:
-        self.size -= self.shelves.pop(key).size
-
-    def take_first(self) -> tuple[bytes, Shelf]:
-        key, shelf = self.shelves.popitem(last=False)
+    def take(self, shelf: Shelf) -> None:
+        before, behind = shelf.before, shelf.behind
+        if before is None:
+            self.first = behind
+        else:
+            before.behind = behind
+        if behind is None:
+            self.last = before
+        else:
+            behind.before = before
+        shelf.queue = shelf.before = shelf.behind = None
         self.size -= shelf.size
-        return key, shelf
+
+    def __iter__(self) -> Iterator[Shelf]:
+        shelf = self.first
+        while shelf is not None:
+            yield shelf
+            shelf = shelf.behind
 
 
 class MemoryStore:
@@ -92,7 +117,8 @@ class MemoryStore:
         self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes of keys that have left, the oldest first
         self._max_ghosts = max(limit // _GHOST_BYTES, 64)
         self._tagged: dict[bytes, set[bytes]] = {}
-        self._of_url: dict[bytes, set[bytes]] = {}
+        self._routes: set[bytes] = set()  # what stands behind the URL in keys that have no further parts
+        self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
         self._purge_count = 0
         self._purged = 0
@@ -189,7 +215,8 @@ class MemoryStore:
             return list(set[bytes]().union(*(self._tagged.get(tag, ()) for tag in purge.values)))
         if purge.scope is Scope.URL and all(value[:1] != b"/" for value in purge.values):
             urls = {url for value in purge.values for url in urls_meant(value)}
-            return [key for url in urls for key in self._of_url.get(url, ())]
+            plain = [key for url in urls for route in self._routes if (key := url + route) in self._shelves]
+            return plain + [key for url in urls for key in self._of_url.get(url, ())]
         return list(self._shelves)
 
     def was_purged(self, key: bytes, entry: Entry, mark: int) -> bool:
@@ -211,8 +238,8 @@ class MemoryStore:
         if old is not None:
             assert old.queue is not None
             queue = old.queue
-            queue.take(key)
-            self._forget(key, old)
+            queue.take(old)
+            self._forget(old)
         if not entries:
             return False
         shelf = Shelf(key, entries)
@@ -223,45 +250,57 @@ class MemoryStore:
         if shelf.size > queue.limit:
             return False
         self._shelves[key] = shelf
-        self._enter(queue, key, shelf)
-        self._index(key, shelf)
+        self._enter(queue, shelf)
+        self._index(shelf)
         return True
 
-    def _enter(self, queue: Queue, key: bytes, shelf: Shelf) -> None:
+    def _enter(self, queue: Queue, shelf: Shelf) -> None:
         chances = _MAX_CHANCES
         while queue.size + shelf.size > queue.limit:
             self._leave(queue, spares=chances > 0)
             chances -= 1
-        queue.put(key, shelf)
+        queue.put(shelf)
 
     def _leave(self, queue: Queue, *, spares: bool) -> None:
         """Its first one goes, or comes into the large queue once more if it was asked for. spares: that has not gone on for
         too long."""
-        key, shelf = queue.take_first()
+        shelf = queue.first
+        assert shelf is not None
+        queue.take(shelf)
         if queue is self._large:
             if shelf.uses and spares:
                 shelf.uses -= 1
-                queue.put(key, shelf)
+                queue.put(shelf)
             else:
-                self._forget(key, shelf)
+                self._forget(shelf)
         elif shelf.uses or self._large.size + shelf.size <= self._large.limit:
             shelf.uses = 0
-            self._enter(self._large, key, shelf)
+            self._enter(self._large, shelf)
         else:
-            self._ghosts[hash(key)] = None
+            self._ghosts[hash(shelf.key)] = None
             if len(self._ghosts) > self._max_ghosts:
                 self._ghosts.popitem(last=False)
-            self._forget(key, shelf)
+            self._forget(shelf)
 
-    def _index(self, key: bytes, shelf: Shelf) -> None:
-        self._of_url.setdefault(url_of(key), set()).add(key)
+    def _index(self, shelf: Shelf) -> None:
+        key = shelf.key
+        end = key.find(b" ")
+        route = key[end:]
+        if route not in self._routes:
+            if route.count(b" ") == 1:
+                self._routes.add(route)
+            else:
+                self._of_url.setdefault(key[:end], set()).add(key)
         for entry in shelf.entries:
             for tag in entry.tags:
                 self._tagged.setdefault(tag, set()).add(key)
 
-    def _forget(self, key: bytes, shelf: Shelf) -> None:
+    def _forget(self, shelf: Shelf) -> None:
+        key = shelf.key
         del self._shelves[key]
-        _discard(self._of_url, url_of(key), key)
+        end = key.find(b" ")
+        if key[end:] not in self._routes:
+            _discard(self._of_url, key[:end], key)
         for entry in shelf.entries:
             for tag in entry.tags:
                 _discard(self._tagged, tag, key)

@@ -265,7 +265,7 @@ OPERATIONS = st.lists(
 def test_queues_shelves_and_indices_always_tell_the_same(operations: list[tuple[str, int, int]]):
     held = store(60_000)
     for operation, number, size in operations:
-        wanted = key(number)
+        wanted = key(number) if number % 3 else key(number) + b" cookie:a=b"
         if operation == "write":
             write(held, wanted, bytes(size), entry=head(b"%d" % (size % 3), b"tag%d" % (number % 4)))
         elif operation == "drop":
@@ -276,10 +276,13 @@ def test_queues_shelves_and_indices_always_tell_the_same(operations: list[tuple[
         elif operation == "form":
             for entry in held.peek(wanted)[:1]:
                 held.add_form(wanted, entry, b"br", bytes(size))
-        queued = {*held._small.shelves, *held._large.shelves}
+        small, large = list(held._small), list(held._large)
+        queued = {shelf.key for shelf in small + large}
         assert queued == set(held._shelves)
-        assert len(held._small.shelves) + len(held._large.shelves) == len(queued)
-        assert {*held._of_url} == {found.partition(b" ")[0] for found in queued}
+        assert len(small) + len(large) == len(queued)
+        for queue in (small, large):
+            assert [shelf.before for shelf in queue] == [None, *queue[:-1]][: len(queue)]
+        assert {*held._of_url} == {found.partition(b" ")[0] for found in queued if found.count(b" ") > 1}
         tagged = {(tag, found) for found, shelf in held._shelves.items() for entry in shelf.entries for tag in entry.tags}
         assert tagged == {(tag, found) for tag, keys in held._tagged.items() for found in keys}
         assert held.usage().bytes_held == sum(shelf.size for shelf in held._shelves.values()) <= 60_000
@@ -307,6 +310,16 @@ def test_a_purge_takes_what_it_names_and_nothing_else(purge: Purge, left: set[in
         write(held, wanted, b"x", entry=head(None, *([b"red"] if number > 1 else [b"blue"])))
     assert run(held.purge(purge)) == 3 - len(left) == held.usage().purged
     assert {number for number, wanted in keys.items() if held.peek(wanted)} == left
+
+
+def test_a_purge_of_a_url_takes_the_keys_of_all_routes_with_and_without_further_parts():
+    held = store()
+    taken = [b"https://a/1 r", b"https://a/1 s", b"https://a/1 r cookie:a=b", b"/1 t", b"/1 t x:y"]
+    kept = [b"https://a/2 r", b"https://a/1?q r", b"https://b/1 r", b"https://a/2 r cookie:a=b", b"/2 t"]
+    for wanted in taken + kept:
+        write(held, wanted, b"x")
+    assert run(held.purge(Purge(Scope.URL, (b"https://a/1",)))) == len(taken)
+    assert {wanted for wanted, _ in held.shelves()} == set(kept)
 
 
 def test_a_purge_of_a_tag_leaves_the_other_variants():

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from gateway.deadlines import Deadlines
 from gateway.errors import BadRequest, ClientGone, ConnectionRefused
 from gateway.exchange import Exchange
-from gateway.observe.access_log import AccessLog, LogFile, Stream
+from gateway.observe.access_log import AccessLog
+from gateway.observe.log_outputs import LogFile, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
