@@ -293,7 +293,7 @@ class _Builder:
             host_header=None if options.host_header is None else options.host_header.encode(),
             max_body=config.max_body_for(options),
             preference=split,
-            cache=None if caches is None or self.caching is None else self.caching.add(options.name, caches, compression),
+            cache=None if caches is None or self.caching is None else self.caching.add(options, caches, compression),
             mirror=self._mirror(options),
         )
 

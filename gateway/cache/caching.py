@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
 
 from gateway.cache.forms import Forms
 from gateway.cache.key import Bypass, KeyRule, QueryRule
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
     from gateway.policies.compression import Compression
 
 
+# Keys of a route that do not change what its targets answer, or only who answers what they could all answer.
+_NEUTRAL: Final = frozenset(
+    {
+        "access", "cache", "compression", "hash_on", "hsts", "max_body", "mirror", "name", "redirect", "respond", "response_headers",
+        "split", "sticky", "timeouts", "upstream",
+    }
+)  # fmt: skip
+
+
+def known_as(route: c.RouteOptions) -> str:
+    """What the keys of a route's entries say of it: its name, and a digest of what decides which answers it stores. So
+    another configuration, after a reload or in another gateway, does not find what was stored by other rules."""
+    deciding = route.model_dump(mode="json", exclude=set(_NEUTRAL), exclude_defaults=True)
+    deciding["upstreams"] = sorted(share.upstream for share in route.shares)
+    digest = blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=6)
+    return f"{route.name}.{digest.hexdigest()}"
+
+
 class Caching:
     """routes: their caches, by name. lock: of all who share the store, if somebody does."""
 
@@ -34,12 +54,12 @@ class Caching:
         self.note = note
         self.routes: dict[str, RouteCache] = {}
 
-    def add(self, name: str, options: c.RouteCacheOptions, compression: Compression | None) -> RouteCache:
+    def add(self, route: c.RouteOptions, options: c.RouteCacheOptions, compression: Compression | None) -> RouteCache:
         """The cache of a route. compression: its policy, where it has one."""
         query = options.query
         rule = None if query is None else QueryRule(query.include, query.exclude, sort=query.sort)
         cache = RouteCache(
-            KeyRule(name, options.key, rule),
+            KeyRule(known_as(route), options.key, rule),
             self._rules(options),
             self.store,
             self.tasks,
@@ -48,7 +68,7 @@ class Caching:
             lock=self._lock if options.coalesce == "global" else None,
             forms=None if compression is None else Forms(compression, self.store, self.tasks),
         )
-        self.routes[name] = cache
+        self.routes[route.name] = cache
         return cache
 
     def held(self) -> Iterable[tuple[bytes, Shelf]]:

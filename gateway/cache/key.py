@@ -1,6 +1,6 @@
 """What an entry is known by: the parts of a request that a route puts into its key. Pure.
 
-A key is the URL up to the first space, then the route's name and further parts, each behind a space: readable, and never
+A key is the URL up to the first space, then what the route is known by and further parts, each behind a space: readable, and never
 ambiguous, since no part can hold a space. What is not in the key is not sent to the target either, as far as the query
 goes; requests that could change a response in other ways that the key does not show go past the cache.
 """
@@ -57,7 +57,7 @@ def _names(patterns: Iterable[str]) -> Callable[[bytes], re.Match[bytes] | None]
 
 
 class KeyRule:
-    """route: the name of the route, whose entries are its own. parts: PARTS, and `header:Name` and `cookie:name`."""
+    """route: what its entries are known by, which are its own. parts: PARTS, and `header:Name` and `cookie:name`."""
 
     __slots__ = ("_cookies", "_headers", "_host", "_plain", "_query", "_rest", "_rule")
 

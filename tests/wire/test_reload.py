@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from support.process import Running
 
 PATIENCE = 20.0
+FRESH = "Cache-Control: max-age=60"
 
 
 async def wait_then_answer(visit: Visit) -> None:
@@ -91,6 +92,36 @@ def served(tmp_path: Path, *targets: str, **texts: str) -> Iterator[Site]:
 
 
 # ---------------------------------------------------------------- what a reload does
+
+
+BETA = '[[routes]]\nupstream = "api"\ncache = true\nheaders = { "X-Beta" = "*" }\n'
+STABLE = '[[routes]]\nupstream = "api"\ncache = true\n'
+
+
+def test_what_a_route_has_stored_is_not_found_by_another_that_takes_its_place(tmp_path: Path):
+    with origin(respond(200, b"beta", FRESH), respond(200, b"stable", FRESH), respond(500)) as server:
+        with served(tmp_path, server.url) as site:
+            start = site.path.read_text().partition("[[routes]]")[0]
+            for routes in (BETA + STABLE, STABLE, BETA + STABLE):
+                site.path.write_text(start + routes)
+                site.reload()
+                if "X-Beta" in routes:
+                    assert get(site.port, "/x", "X-Beta: 1").body == b"beta"
+                else:
+                    assert get(site.port, "/x").body == b"stable"
+
+
+def test_what_a_route_has_stored_stays_unless_other_answers_are_to_be_expected(tmp_path: Path):
+    with origin(respond(200, b"old", FRESH), respond(200, b"moved", FRESH), respond(500)) as server:
+        with served(tmp_path, server.url, route="cache = true") as site:
+            assert get(site.port, "/x").body == b"old"
+            site.write(server.url, route='cache = { ttl = "1s" }\nmax_body = "1KiB"', upstream="balance = 'random'")
+            site.reload()
+            assert get(site.port, "/x").body == b"old"
+            site.write(server.url, route='cache = true\nadd_prefix = "/elsewhere"')
+            site.reload()
+            assert get(site.port, "/x").body == b"moved"
+        assert [request.target for request in server.requests] == [b"/x", b"/elsewhere/x"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
