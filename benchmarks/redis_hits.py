@@ -78,7 +78,7 @@ async def store_entry(store: RedisStore, key: bytes, size: int) -> None:
 async def hit(store: RedisStore, key: bytes) -> None:
     (entry,) = await store.find(key)
     if entry.chunks is None:
-        async for _ in store.body(key, entry):
+        async for _ in store.body(key, entry, 0, entry.length):
             continue
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.body import RequestBody
-from gateway.cache.status import Forward
+from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import ResponseHead
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.rfc.headers import is_event_stream
-from gateway.rfc.message import CHUNKED
+from gateway.rfc.message import CHUNKED, UNTIL_CLOSE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -93,7 +93,8 @@ class FetchingTrip(Trip):
         exchange.first_byte_at = now
         exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
-        fetched.receiver.head(response, link, chunked=head.length == CHUNKED)
+        surely = head.length != UNTIL_CLOSE or self._target.address.scheme != "https"
+        fetched.receiver.head(response, link, chunked=head.length == CHUNKED, ends_surely=surely)
         landing = fetched.flight.landing
         assert landing is not None
         exchange.cache = fetched.outcome(landing, Forward.URI_MISS)
@@ -154,6 +155,7 @@ class FetchingTrip(Trip):
             return
         self._fail(error)
         if is_awaited and not self._has_left:
+            self._exchange.cache = Outcome(Forward.URI_MISS)
             self._exchange.error = error
             self.reply(page_for(self._exchange, error))
 

@@ -214,7 +214,7 @@ class _Builder:
         redis = self.config.redis
         store = keep("store", (options, redis), lambda: make_store(options, redis))
         tasks = keep("cache tasks", None, Tasks)
-        return Caching(options, store, lock_of(store), tasks, keep("cache note", None, CacheNote))
+        return Caching(options, store, lock_of(store), tasks, keep("cache note", None, CacheNote), self.request_ids.field)
 
     # ------------------------------------------------------------ policies
 

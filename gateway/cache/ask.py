@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.cache_control import NONE, Directives, parse_directives
 from gateway.rfc.conditional import CONDITIONS
+from gateway.rfc.forwarded import with_twins
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
 
 _PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
-# Fields by which a client can make a server act as if the request were another one; forwarding fields never arrive.
-_OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
+# Fields by which a client can make a server act as if the request were another one: another method, host, path or scheme.
+# Those of proxies (`rfc.forwarded.FORWARDING`) never arrive.
+_OVERRIDES: Final = with_twins(
+    {
+        b"base-url", b"front-end-https", b"http-host", b"proxy-host", b"proxy-url", b"request-uri", b"wl-proxy-ssl", b"x-backend-host",
+        b"x-base-url", b"x-forwarded-method", b"x-forwarded-path", b"x-forwarded-uri", b"x-host", b"x-host-override",
+        b"x-http-destinationurl", b"x-http-host", b"x-http-host-override", b"x-http-method", b"x-http-method-override", b"x-method",
+        b"x-method-override", b"x-original-method", b"x-original-path", b"x-original-uri", b"x-proxy-host", b"x-proxy-url",
+        b"x-request-uri", b"x-rewrite-path", b"x-rewrite-uri", b"x-scheme", b"x-script-name", b"x-server-name", b"x-url-scheme",
+    }
+)  # fmt: skip
 _UNMET: Final = frozenset({b"if-match", b"if-unmodified-since"})
 _RELEVANT: Final = CONDITIONS | _OVERRIDES | {b"authorization", b"cache-control", b"pragma", b"range"}
 _NEWER: Final = frozenset({b"if-none-match", b"if-modified-since"})

@@ -11,6 +11,7 @@ from gateway.cache.key import Bypass, KeyRule, QueryRule
 from gateway.cache.memory import MemoryStore
 from gateway.cache.rules import Rules
 from gateway.cache.serve import RouteCache
+from gateway.policies.headers import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,16 +43,18 @@ def known_as(route: c.RouteOptions) -> str:
 
 
 class Caching:
-    """routes: their caches, by name. lock: of all who share the store, if somebody does."""
+    """routes: their caches, by name. lock: of all who share the store, if somebody does.
+    id_field: the name of the request id's field."""
 
     def __init__(
-        self, options: c.CacheOptions, store: Store, lock: FetchLock | None, tasks: Tasks, note: CacheNote
+        self, options: c.CacheOptions, store: Store, lock: FetchLock | None, tasks: Tasks, note: CacheNote, id_field: bytes
     ) -> None:
         self.options = options
         self.store = store
         self._lock = lock
         self.tasks = tasks
         self.note = note
+        self._id_field = id_field
         self.routes: dict[str, RouteCache] = {}
 
     def add(self, route: c.RouteOptions, options: c.RouteCacheOptions, compression: Compression | None) -> RouteCache:
@@ -60,7 +63,7 @@ class Caching:
         rule = None if query is None else QueryRule(query.include, query.exclude, sort=query.sort)
         cache = RouteCache(
             KeyRule(known_as(route), options.key, rule),
-            self._rules(options),
+            self._rules(options, self._written(route)),
             self.store,
             self.tasks,
             bypass=Bypass(options.bypass) if options.bypass else None,
@@ -76,7 +79,12 @@ class Caching:
         memory: object = getattr(self.store, "memory", self.store)
         return memory.shelves() if isinstance(memory, MemoryStore) else ()
 
-    def _rules(self, options: c.RouteCacheOptions) -> Rules:
+    def _written(self, route: c.RouteOptions) -> frozenset[bytes]:
+        """The request fields that are ours."""
+        edits = route.request_headers
+        return frozenset({self._id_field}) | (filled_in(edits.set, edits.add) if edits is not None else frozenset())
+
+    def _rules(self, options: c.RouteCacheOptions, written: frozenset[bytes]) -> Rules:
         return Rules(
             ttl=options.ttl,
             negative={int(status): ttl for status, ttl in options.negative.items()},
@@ -86,4 +94,5 @@ class Caching:
             methods=frozenset(method.encode() for method in options.methods),
             tags_header=self.options.tags_header.lower().encode(),
             heed_requests=options.request_directives,
+            written=written,
         )

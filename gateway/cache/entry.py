@@ -37,6 +37,10 @@ class Part(NamedTuple):
     last: int
     total: int
 
+    @property
+    def is_all(self) -> bool:
+        return self.first == 0 and self.last + 1 == self.total
+
 
 class Entry:
     """One variant under a key. Only `fresh_until`, `forms`, `memo` and `place` ever change; all else belongs to the stored response.

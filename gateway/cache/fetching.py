@@ -12,15 +12,16 @@ from gateway.cache.key import url_of_request
 from gateway.cache.receive import Receiver
 from gateway.cache.reuse import ERROR_STATUSES
 from gateway.cache.status import Outcome
+from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from gateway.cache.entry import Entry
     from gateway.cache.flight import Landing
     from gateway.cache.rules import Rules
     from gateway.cache.store import Store
-    from gateway.errors import GatewayError
     from gateway.exchange import Exchange
 
     Trail = tuple[bytes, tuple[bytes | None, ...]]
@@ -81,6 +82,12 @@ class Fetched:
         """It has come to nothing, and nothing of it is stored."""
         self.flight.fail(error)
         self.over()
+
+    def given_up(self, task: asyncio.Task[None]) -> None:
+        """Its task has ended. One that is cancelled before its first step has done nothing of what it does otherwise, and
+        others would wait for it."""
+        if task.cancelled():
+            self.lose(GatewayError("the fetch was given up"))
 
     def over(self) -> None:
         """Others do not find it any more."""

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import asked_as
+from gateway.rfc.headers import HARMLESS, HOP_BY_HOP, nominated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,7 @@ PARTS: Final = (HOST, PATH, QUERY)
 # Spellings that one side may read as another path than the other side: separators and dots in disguise, double encoding.
 _AMBIGUOUS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)|%(?:2[ef]|5c|25|[01][0-9a-f]|7f|23|3[bf])", re.IGNORECASE).search
 _UNKEYED_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+_NAMED_ANYHOW: Final = HOP_BY_HOP | {b"", b"close"}
 
 
 class QueryRule:
@@ -134,11 +136,17 @@ def url_of_request(exchange: Exchange) -> bytes:
 
 
 def is_ambiguous(exchange: Exchange) -> bool:
-    """Whether its answer may depend on what its key does not show: on a body, or on how the target reads a path that can
-    be read in two ways."""
+    """Whether its answer may depend on what its key does not show: on a body, on how the target reads a path that can be
+    read in two ways, or on fields that end here since Connection names them, and that the key and Vary would see."""
     if has_two_paths(exchange):
         return True
-    return not exchange.is_plain and any(name in _UNKEYED_BODY and value != b"0" for name, value in exchange.special)
+    if not exchange.is_plain:
+        for name, value in exchange.special:
+            if name in _UNKEYED_BODY and value != b"0":
+                return True
+            if name == b"connection" and value not in HARMLESS and not nominated(value) <= _NAMED_ANYHOW:
+                return True
+    return False
 
 
 def has_two_paths(exchange: Exchange) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.cache.entry import MAX_VARIANTS
 from gateway.cache.purge import Purge, Scope, urls_meant
 from gateway.cache.store import each
+from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -142,8 +143,8 @@ class MemoryStore:
         """Bytes; what is longer finds no room, whatever else goes."""
         return self._large.limit
 
-    def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
-        return each(entry.chunks or ())
+    def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
+        return each(cut(entry.chunks or (), first, end))
 
     def shelves(self) -> Iterable[tuple[bytes, Shelf]]:
         """All keys with what lies under them, for people who look into the cache."""
@@ -243,12 +244,14 @@ class MemoryStore:
         if not entries:
             return False
         shelf = Shelf(key, entries)
-        if old is not None:
-            shelf.uses, shelf.hits = old.uses, old.hits
         if shelf.size > queue.limit:
             queue = self._large
+        while shelf.size > queue.limit and len(shelf.entries) > 1:  # the oldest variants leave for the new one
+            shelf = Shelf(key, shelf.entries[:-1])
         if shelf.size > queue.limit:
             return False
+        if old is not None:
+            shelf.uses, shelf.hits = old.uses, old.hits
         self._shelves[key] = shelf
         self._enter(queue, shelf)
         self._index(shelf)

@@ -219,10 +219,11 @@ def _head(message: Message) -> ResponseHead:
 class Call:
     """One fetch as the app sees it: a request without a body, whose client never leaves."""
 
-    __slots__ = ("_flowing", "_has_asked", "_taker", "done", "ended", "started", "wanted")
+    __slots__ = ("_flowing", "_has_asked", "_left", "_taker", "done", "ended", "started", "wanted")
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
+        self._left: int | None = None  # bytes that its Content-Length has promised yet
         self._has_asked = False
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -241,12 +242,16 @@ class Call:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self.wanted = self._taker.head(_head(message), self, chunked=False)
+            head = _head(message)
+            self._left = head.length
+            self.wanted = self._taker.head(head, self, chunked=False)
         elif message["type"] == "http.response.body" and self.wanted and not self.ended:
             data: bytes = message.get("body", b"")
+            if self._left is not None:
+                self._left -= len(data)
             if data:
                 self._taker.data(data)
-            if not message.get("more_body", False):
+            if not message.get("more_body", False) and not self._left:
                 self.ended = True
                 self._taker.end([])
             await self._flowing.wait()
@@ -261,7 +266,7 @@ class Call:
 class Seen:
     """The app's answer on its way to a client whose request passes."""
 
-    __slots__ = ("_exchange", "_is_whole", "_observer", "_send", "_tee")
+    __slots__ = ("_exchange", "_is_whole", "_left", "_observer", "_send", "_tee")
 
     def __init__(self, send: Send, exchange: Exchange, observer: Observer) -> None:
         self._send = send
@@ -269,18 +274,23 @@ class Seen:
         self._observer = observer
         self._tee: Tee | None = None
         self._is_whole = False
+        self._left: int | None = None  # as of `Call`
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             head = _head(message)
+            self._left = head.length
             self._tee = self._observer.seen(head)
             await self._observer.before(head)
             outcome = self._exchange.cache
             if outcome is not None:
                 message = {**message, "headers": [*message.get("headers", ()), (b"cache-status", outcome.value())]}
         elif message["type"] == "http.response.body" and self._tee is not None:
-            self._tee.append(message.get("body", b""))
-            self._is_whole = not message.get("more_body", False)
+            data: bytes = message.get("body", b"")
+            self._tee.append(data)
+            if self._left is not None:
+                self._left -= len(data)
+            self._is_whole = not message.get("more_body", False) and not self._left
         await self._send(message)
 
     async def close(self) -> None:

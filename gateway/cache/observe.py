@@ -36,6 +36,7 @@ class Observation:
         self._asked_at = cache.now()
         self._mark = cache.store.mark()
         self._learns = reason != Forward.BYPASS and cache.is_telling(visit)
+        visit.exchange.cache = Outcome(reason)  # also of a failure
         self._gathering: Gathering | None = None
 
     def seen(self, head: ResponseHead) -> Gathering | None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.exchange import Headers, ResponseHead
 
+PARTIAL: Final = 206
 NOT_MODIFIED: Final = 304
+_NO_MORE: Final = frozenset({412, 416})  # to a Range of ours; the client has sent none
 
 
 class Receiver:
@@ -71,7 +73,8 @@ class Receiver:
         if self.on_interim is not None:
             self.on_interim(status, headers)
 
-    def head(self, head: ResponseHead, valve: Valve, *, chunked: bool) -> bool:
+    def head(self, head: ResponseHead, valve: Valve, *, chunked: bool, ends_surely: bool = True) -> bool:
+        """ends_surely: its end can be told from a connection that broke."""
         now, old = self._now(), self._old
         answered = Answered(head.status, head.headers, head.length, self._asked_at, now, self._url)
         if old is not None and head.status == NOT_MODIFIED:
@@ -80,9 +83,16 @@ class Receiver:
         if old is not None and head.status in ERROR_STATUSES and self._bridges(old, now):
             self._flight.land(Landing(Kind.BRIDGED, head.status, entry=old))
             return False
+        asked_range = self.ask.asked_range
+        if old is not None and old.part is not None and asked_range is None and head.status in _NO_MORE:
+            self._flight.land(Landing(Kind.ODD, head.status, entry=old))
+            return False
         made = storable(self.ask, answered, self._rules)
-        if old is None and self.ask.asked_range is None and not isinstance(made, Refusal) and made.part is not None:
-            made = Refusal.RANGE
+        if not isinstance(made, Refusal):
+            if old is None and asked_range is None and head.status == PARTIAL:
+                made = Refusal.RANGE
+            elif not ends_surely:
+                made = Refusal.END
         landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
         if isinstance(made, Refusal):
             self._refuse(made)
@@ -112,7 +122,8 @@ class Receiver:
             return
         entry, stays = updated(old, self.ask, answered, self._rules)
         self.renewed = entry if stays else None
-        self._flight.land(Landing(Kind.VALIDATED, NOT_MODIFIED, entry=entry))
+        own = [pair for pair in answered.headers if pair[0] == b"set-cookie"]
+        self._flight.land(Landing(Kind.VALIDATED, NOT_MODIFIED, entry=entry, headers=own))
 
     def _completing(self, made: Entry) -> Landing | None:
         """The whole representation, where a part of it is held and this is the rest; its bytes before this part are put in
@@ -128,6 +139,7 @@ class Receiver:
                 self._flight.data(chunk)
         else:
             self._behind = old.chunks
+        headers += [pair for pair in made.headers if pair[0] == b"set-cookie"]
         headers.append((b"content-length", b"%d" % made.part.total))
         return Landing(Kind.ANSWER, 200, entry=made, headers=headers, length=made.part.total)
 

@@ -36,10 +36,11 @@ from gateway.cache.purge import Purge, Scope, urls_meant
 from gateway.cache.purge_log import MICROSECONDS, UNTOUCHED
 from gateway.cache.redis_names import Names, field_of, read_mark
 from gateway.cache.redis_scripts import ADD_FORM, DROP, PURGE_KEY, PURGE_URL, STORE
-from gateway.cache.redis_writer import INLINE, RedisWriter
+from gateway.cache.redis_writer import CHUNK, INLINE, RedisWriter
 from gateway.cache.shared_purges import SharedPurges
 from gateway.redis.link import Away
 from gateway.redis.resp import ErrorReply, Reply, command
+from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -161,33 +162,34 @@ class RedisStore:
                 entries[write].forms[coding] = body
         return sorted(entries.values(), key=lambda entry: entry.stored_at, reverse=True)
 
-    async def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
-        """While there is room for it, the whole body is read before its first piece is given: should Redis go away
+    async def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
+        """While there is room for it, all that is wanted is read before its first piece is given: should Redis go away
         meanwhile, it is a miss and not an answer that breaks off."""
         stamp = _stamp(entry)
         if self.purges.log.fresh_limit(stamp.mark, key, entry.tags) is None:
             raise LookupError("it was purged after it had been found")
-        ahead = entry.length if self._reading + entry.length <= READ_AHEAD else 0
+        ahead = end - first if self._reading + end - first <= READ_AHEAD else 0
         self._reading += ahead
         try:
             held: list[bytes] = []
-            for first in range(0, stamp.chunks, WINDOW):
-                pieces = await self._pieces(key, stamp, first)
+            at, last = first // CHUNK, min(-(-end // CHUNK), stamp.chunks)
+            for index in range(at, last, WINDOW):
+                pieces = await self._pieces(key, stamp, range(index, min(index + WINDOW, last)))
+                wanted = cut(tuple(pieces), first - index * CHUNK, end - index * CHUNK)
                 if ahead:
-                    held += pieces
+                    held += wanted
                 else:
-                    for piece in pieces:
+                    for piece in wanted:
                         yield piece
-            if held and sum(map(len, held)) != entry.length:
+            if ahead and sum(map(len, held)) != ahead:
                 raise LookupError("the body is not whole")
             for piece in held:
                 yield piece
         finally:
             self._reading -= ahead
 
-    async def _pieces(self, key: bytes, stamp: Stamp, first: int) -> list[bytes]:
+    async def _pieces(self, key: bytes, stamp: Stamp, indices: range) -> list[bytes]:
         names = self.names(key)
-        indices = range(first, min(first + WINDOW, stamp.chunks))
         try:
             replies = await self.redis.ask(
                 names.mark, [command(b"GET", names.chunk(stamp.write, index)) for index in indices], bulk=True
@@ -272,6 +274,10 @@ class RedisStore:
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
         """Forms lie with their entry, and so only small ones; a larger answer is coded again where it is found."""
         entry.forms[coding] = body
+        self.share_form(key, entry, coding, body)
+
+    def share_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
+        """For others, and without keeping it here."""
         if isinstance(entry.place, Stamp) and len(body) <= INLINE and self.has_room(key):
             self.spawn(partial(self._add_form, key, entry, entry.place.write, coding, body))
 

@@ -19,6 +19,7 @@ from gateway.redis.script import Script
 
 if TYPE_CHECKING:
     from gateway.cache.redis import RedisStore
+    from gateway.redis.resp import Reply
 
 EXPIRY: Final = 2.0  # seconds after which the lock of a process that has died is free
 RENEWAL: Final = 0.6  # seconds between two proofs of life
@@ -65,8 +66,9 @@ class RedisLock:
             return RedisLease(self._store, b"", b"")
         name = Names(self._store.prefix, key).lock
         token = os.urandom(16)
+        lease = RedisLease(self._store, name, token)
         try:
-            reply = await self._store.redis.run(_TAKE, (name,), token, int(EXPIRY * 1000))
+            reply = await self._take(lease, name, token)
             if reply == _OVER:
                 return None
             if reply == _HELD:
@@ -74,10 +76,17 @@ class RedisLock:
                 return None
         except Away:
             reply = None
-        lease = RedisLease(self._store, name, token)
         if reply == _FREE:
             lease.keep()
         return lease
+
+    async def _take(self, lease: RedisLease, name: bytes, token: bytes) -> Reply:
+        """Raises Away."""
+        try:
+            return await self._store.redis.run(_TAKE, (name,), token, int(EXPIRY * 1000))
+        except asyncio.CancelledError:  # nobody is there to hold it, and it may be ours by now
+            self._store.spawn(lease.give_back)
+            raise
 
     async def _wait(self, name: bytes, patience: float) -> None:
         """Until it is released, its holder has died, or patience is at its end. Raises Away."""
@@ -125,4 +134,8 @@ class RedisLease:
         self._timer.cancel()
         self._timer = None
         with contextlib.suppress(Away):
-            await self._store.redis.run(_RELEASE, (self._name,), self._token, OVER, self._name)
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Whatever it is, if it is ours. Raises Away."""
+        await self._store.redis.run(_RELEASE, (self._name,), self._token, OVER, self._name)

@@ -25,7 +25,7 @@ class Rules:
     stale_while_revalidate, stale_if_error: where the response has no such directive.
     max_object: longer bodies are not stored. methods: whose responses may be stored.
     tags_header: the field that names an entry's tags, beside Cache-Tag. heed_requests: Cache-Control and Pragma of
-    requests count.
+    requests count. written: request fields whose values the target has from us, and not from the client.
     """
 
     ttl: float = 0.0
@@ -36,6 +36,7 @@ class Rules:
     methods: frozenset[bytes] = CACHEABLE_METHODS
     tags_header: bytes = DEFAULT_TAGS_HEADER
     heed_requests: bool = True
+    written: frozenset[bytes] = frozenset()
 
     def stated_ttl(self, status: int) -> float:
         """How long a response of this status is fresh by configuration alone; 0 where nothing is said about it."""

@@ -173,6 +173,8 @@ class RouteCache:
             return None
         if verdict in {Verdict.PASS, Verdict.ASKED_TO_VALIDATE} or (entry is not None and entry.always_validate):
             return None
+        if ask.is_authorized and not any(known.for_authorized for known in entries):
+            return None  # its answer is hardly for others
         names = entries[0].vary if entries else ()
         return visit.key, tuple(normalised(name, ask.headers) for name, _ in names)
 
@@ -243,6 +245,7 @@ class RouteCache:
                 return
         except GatewayError:
             fetched.tell(visit.exchange)
+            visit.exchange.cache = visit.exchange.cache or Outcome(reason)
             raise
         finally:
             fetched.receiver.on_interim = None
@@ -275,7 +278,9 @@ class RouteCache:
         return fetched
 
     def _send_out(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
-        fetched.stop = self._tasks.spawn(self._fly(fetched, source, edit)).cancel
+        task = self._tasks.spawn(self._fly(fetched, source, edit))
+        fetched.stop = task.cancel
+        task.add_done_callback(fetched.given_up)
 
     async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
         flight, receiver, trail = fetched.flight, fetched.receiver, fetched.trail
@@ -324,12 +329,17 @@ class RouteCache:
         if landing.kind is Kind.ANSWER:
             await self._relay(visit, reader, landing, outcome)
             return True
-        assert landing.entry is not None
+        entry = landing.entry
+        assert entry is not None
         if landing.kind is Kind.BRIDGED or landing.status == NOT_MODIFIED:
             outcome.fwd_status = landing.status
         if landing.kind is Kind.BRIDGED:
-            outcome.ttl = int((landing.entry.fresh_until - self.now()) // 1)
-        return await self._give(visit, landing.entry, outcome)
+            outcome.ttl = int((entry.fresh_until - self.now()) // 1)
+        elif landing.headers and not outcome.collapsed:  # for the one alone who asked
+            place = entry.place
+            entry = entry.copy(headers=entry.headers + landing.headers)
+            entry.place = place
+        return await self._give(visit, entry, outcome)
 
     async def _relay(self, visit: Visit, reader: Reader, landing: Landing, outcome: Outcome) -> None:
         """The target's answer, as it comes in."""
@@ -378,11 +388,14 @@ class RouteCache:
         if rendering is None:
             return False
         first, end = rendering.span
-        pieces = self._pieces(visit, entry, rendering.span)
-        try:
-            piece = await anext(pieces, b"") if visit.ask.method == b"GET" else b""
-        except LookupError:
-            return False
+        pieces: AsyncIterator[bytes] | None = None
+        piece = b""
+        if visit.ask.method == b"GET" and first < end:
+            pieces = self._pieces(visit, entry, rendering.span)
+            try:
+                piece = await anext(pieces, b"")
+            except LookupError:
+                return False
         exchange.cache = outcome
         headers = rendering.headers
         headers.append((b"cache-status", outcome.value()))
@@ -391,7 +404,10 @@ class RouteCache:
         head = ResponseHead(rendering.status, headers, end - first)
         delivery.pipeline.amend(exchange, head)
         await delivery.start(head)
-        await _send(delivery, head, piece, pieces if visit.ask.method == b"GET" else None)
+        try:
+            await _send(delivery, head, piece, pieces)
+        except LookupError as exc:
+            raise GatewayError(f"the store has lost the rest of a body: {exc}") from None
         return True
 
     async def _pieces(self, visit: Visit, entry: Entry, span: Span) -> AsyncIterator[bytes]:
@@ -400,13 +416,8 @@ class RouteCache:
             for piece in cut(entry.chunks, first, end):
                 yield piece
             return
-        at = 0
-        async for chunk in self.store.body(visit.key, entry):
-            if at >= end:
-                return
-            for piece in cut((chunk,), first - at, end - at):
-                yield piece
-            at += len(chunk)
+        async for piece in self.store.body(visit.key, entry, first, end):
+            yield piece
 
 
 def _shadow(exchange: Exchange) -> Exchange:

@@ -19,7 +19,7 @@ from gateway.forward import Trip, attempt, within
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.repeat import decline
 from gateway.rfc.headers import is_event_stream
-from gateway.rfc.message import CHUNKED
+from gateway.rfc.message import CHUNKED, UNTIL_CLOSE
 from gateway.upstream.answer import Answer
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Taker(Protocol):
 
     def interim(self, status: int, headers: Headers) -> None: ...
 
-    def head(self, head: ResponseHead, valve: Valve, *, chunked: bool) -> bool:
-        """The final head, with end-to-end fields. False: the rest is not wanted."""
+    def head(self, head: ResponseHead, valve: Valve, *, chunked: bool, ends_surely: bool = True) -> bool:
+        """The final head, with end-to-end fields. False: the rest is not wanted. ends_surely: the end of the body can be told
+        from a connection that broke."""
 
     def data(self, chunk: bytes) -> None: ...
 
@@ -177,7 +178,9 @@ class Fetch:
         if is_event_stream(response.headers):
             self._link.allow_silence(self._departure.timeouts.stream_idle)
         try:
-            self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED)
+            target = self._exchange.target
+            surely = head.length != UNTIL_CLOSE or target is None or target.address.scheme != "https"
+            self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED, ends_surely=surely)
         except Exception as exc:
             self._wants = False
             log.exception("the cache failed over an answer")

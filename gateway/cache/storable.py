@@ -31,8 +31,8 @@ _UNDERSTOOD: Final = frozenset(
     {200, 203, 204, 206, 300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
      415, 416, 417, 421, 422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505}
 )  # fmt: skip
-_NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
-_NOT_STORED_OF_PARTS: Final = _NOT_STORED | {b"content-length", b"content-range"}
+NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
+_NOT_STORED_OF_PARTS: Final = NOT_STORED | {b"content-length", b"content-range"}
 _TARGETED: Final = frozenset(TARGETS)
 _CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
 _PLAIN: Final = frozenset({b"", b"identity"})
@@ -54,6 +54,7 @@ class Refusal(Enum):
     TAGS = "tags"  # more than an entry may have
     STREAM = "event-stream"  # it never ends, or was ended by us
     RANGE = "range"  # a part that does not fit its description, or that nobody asked for
+    END = "end"  # it ends with its TLS connection, and nobody can tell whether that was all
 
     @property
     def lasts(self) -> bool:
@@ -62,8 +63,11 @@ class Refusal(Enum):
 
 
 _LASTING: Final = frozenset(
-    {Refusal.NO_STORE, Refusal.PRIVATE, Refusal.VARY, Refusal.FRESHNESS, Refusal.COOKIE, Refusal.SIZE, Refusal.STREAM, Refusal.TAGS}
-)
+    {
+        Refusal.NO_STORE, Refusal.PRIVATE, Refusal.VARY, Refusal.FRESHNESS, Refusal.COOKIE, Refusal.SIZE, Refusal.STREAM, Refusal.TAGS,
+        Refusal.END,
+    }
+)  # fmt: skip
 
 
 class Answered:
@@ -119,7 +123,7 @@ def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
     part = _part(answered)
     if isinstance(part, Refusal):
         return part
-    vary = vary_of(ask, answered.headers)
+    vary = vary_of(ask, answered.headers, rules.written)
     if vary is None:
         return Refusal.VARY
     tags = tags_of(answered.headers, rules.tags_header, answered.url)
@@ -164,7 +168,7 @@ def _for_authorized(directives: Directives) -> bool:
 
 
 def _part(answered: Answered) -> Part | Refusal | None:
-    """What of the representation a 206 has; None for a whole response."""
+    """What of the representation a 206 has, which may be all of it; None for a whole response."""
     if answered.status != 206:
         return None
     values = [value for name, value in answered.headers if name == b"content-range"]
@@ -174,17 +178,17 @@ def _part(answered: Answered) -> Part | Refusal | None:
     return Part(found[0], found[1] - 1, found[2])
 
 
-def vary_of(ask: Ask, headers: Headers) -> Vary | None:
+def vary_of(ask: Ask, headers: Headers, written: frozenset[bytes]) -> Vary | None:
     """The request's fields that selected the response; None where they are not known or too many.
 
-    A response in a content coding was chosen by Accept-Encoding, whether it says so or not. The fields that name the client
-    are written by us for the target, and the request's own say nothing.
+    A response in a content coding was chosen by Accept-Encoding, whether it says so or not. written: the fields that the
+    target has from us, and of which the request's own say nothing; those that name the client always are.
     """
     chosen_by = [pair for pair in headers if pair[0] in _CHOSEN_BY]
     if not chosen_by:
         return ()
     names = vary_names([value for name, value in chosen_by if name == b"vary"])
-    if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names):
+    if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names) or not written.isdisjoint(names):
         return None
     coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in chosen_by)
     if coded and b"accept-encoding" not in names:
@@ -254,7 +258,7 @@ def _entry(
         stored_at=received_at,
         fresh_until=fresh_until,
         kept_until=useful + (KEPT_FOR_VALIDATION if can_validate else 0.0),
-        part=part,
+        part=None if part is not None and part.is_all else part,
         vary=vary,
         tags=tags,
         etag=etag,
@@ -275,7 +279,7 @@ def _window(directives: Directives, name: bytes, otherwise: float) -> float:
 def _kept_fields(headers: Headers, directives: Directives, received_at: float, part: Part | None) -> Headers:
     """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
     section 6.6.1). A part has those of the whole that it belongs to."""
-    without = _NOT_STORED if part is None else _NOT_STORED_OF_PARTS
+    without = NOT_STORED if part is None else _NOT_STORED_OF_PARTS
     if directives.fields:
         for name in (b"no-cache", b"private"):
             without |= directives.fields.get(name, frozenset())

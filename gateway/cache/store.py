@@ -43,8 +43,9 @@ class Store(Protocol):
     async def find(self, key: bytes) -> Sequence[Entry]:
         """All variants, the newest first, wherever they are. Bodies may be left behind (`chunks` is None)."""
 
-    def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
-        """The body of an entry that `find` gave without it, piece by piece, none of them empty.
+    def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `first` to `end` of the body of an entry that `find` gave without it, piece by piece, none of them
+        empty.
 
         Raises LookupError where it is gone or not whole: before the first piece it then counts as a miss, later the answer
         is broken off.

@@ -83,13 +83,15 @@ class TieredStore:
                 self.memory.put(key, entry, mark)
         return sorted(held.values(), key=lambda entry: entry.stored_at, reverse=True)
 
-    async def body(self, key: bytes, entry: Entry) -> AsyncIterator[bytes]:
-        if entry.chunks is not None:
-            for piece in entry.chunks:
+    async def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
+        """What is read whole is held in memory from then on."""
+        if entry.chunks is not None or (first, end) != (0, entry.length):
+            owner = self.shared if entry.chunks is None else self.memory
+            async for piece in owner.body(key, entry, first, end):
                 yield piece
             return
         writer = self.memory.begin(key, entry, self.memory.mark())
-        async for piece in self.shared.body(key, entry):
+        async for piece in self.shared.body(key, entry, first, end):
             writer.append(piece)
             yield piece
         held = await writer.commit()
@@ -116,7 +118,7 @@ class TieredStore:
 
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
         self.memory.add_form(key, entry, coding, body)
-        self.shared.add_form(key, entry, coding, body)
+        self.shared.share_form(key, entry, coding, body)
 
     # ------------------------------------------------------------ taking out
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.entry import Part
-from gateway.cache.storable import Answered, Refusal, storable
+from gateway.cache.storable import NOT_STORED, Answered, Refusal, storable
 from gateway.rfc.conditional import is_strong, opaque
 from gateway.rfc.dates import format_date
 from gateway.rfc.ranges import cut
@@ -34,9 +34,13 @@ def describes(entry: Entry, headers: Headers) -> bool:
     return not last_modified or not entry.last_modified or bool(entry.etag) or last_modified == entry.last_modified
 
 
+_NOT_TAKEN_OVER: Final = _OF_THE_BODY | {b"set-cookie"}
+
+
 def merged(stored: Headers, newer: Headers) -> Headers:
-    """The stored fields with those of a newer answer in their place. A new list."""
-    fields = [pair for pair in newer if pair[0] not in _OF_THE_BODY]
+    """The stored fields with those of a newer answer in their place, but for its cookies, which are for the one who asked.
+    A new list."""
+    fields = [pair for pair in newer if pair[0] not in _NOT_TAKEN_OVER]
     replaced = {name for name, _ in fields}
     return [pair for pair in stored if pair[0] not in replaced] + fields
 
@@ -57,7 +61,8 @@ def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[E
     )
     made = storable(ask, whole, rules)
     if isinstance(made, Refusal):
-        newer = entry.copy(headers=whole.headers, fresh_until=answered.received_at, never_stale=True)
+        kept = [pair for pair in whole.headers if pair[0] not in NOT_STORED]
+        newer = entry.copy(headers=kept, fresh_until=answered.received_at, never_stale=True)
     else:
         newer = made.copy(chunks=entry.chunks, length=entry.length, part=entry.part, vary=made.vary or entry.vary)
     newer.place = entry.place  # where the body is

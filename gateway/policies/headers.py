@@ -81,6 +81,13 @@ class _Edits:
             headers += [(name, template.render(exchange)) for name, template in self._add]
 
 
+def filled_in(*edits: Mapping[str, str]) -> frozenset[bytes]:
+    """The names of the fields whose values are made anew for every request."""
+    return frozenset(
+        field_name(name) for values in edits for name, value in values.items() if Template(value).literal is None
+    )
+
+
 class RequestHeaders:
     """A `prepare` policy: edits the request's fields on their way to the target.
 

@@ -44,15 +44,19 @@ _CHAIN: Final = 64  # members of X-Forwarded-For or Forwarded that are looked at
 _MEMO: Final = 1024  # of each memo; a full one is cleared
 
 
+def with_twins(names: Iterable[bytes]) -> frozenset[bytes]:
+    """Names of fields, and the same with `_` in place of some `-`: servers of the CGI kind read them all as the real one."""
+    return frozenset(twin for name in names for twin in _twins(name))
+
+
 def _twins(name: bytes) -> set[bytes]:
-    """A field's names with `_` in place of some `-`: servers of the CGI kind read them all as the real one."""
     first, dash, rest = name.partition(b"-")
     if not dash:
         return {name}
     return {first + joint + twin for joint in (b"-", b"_") for twin in _twins(rest)}
 
 
-FORWARDING_TWINS: Final = frozenset(twin for name in FORWARDING for twin in _twins(name)) - FORWARDING
+FORWARDING_TWINS: Final = with_twins(FORWARDING) - FORWARDING
 
 
 # ---------------------------------------------------------------- written

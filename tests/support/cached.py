@@ -45,7 +45,7 @@ async def bodies(store: Store, key: bytes = KEY) -> list[bytes]:
 async def body_of(store: Store, found: Entry, key: bytes = KEY) -> bytes:
     if found.chunks is not None:
         return b"".join(found.chunks)
-    return b"".join([piece async for piece in store.body(key, found)])
+    return b"".join([piece async for piece in store.body(key, found, 0, found.length)])
 
 
 def vary(name: bytes, value: bytes | None) -> tuple[tuple[bytes, bytes | None], ...]:

@@ -44,6 +44,9 @@ class App:
     async def fresh(self, scope: Any, receive: Any, send: Any) -> None:
         await self.answer(send, b"call ", b"%d" % len(self.calls), ETag='"1"')
 
+    async def short(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.answer(send, b"half" if len(self.calls) == 1 else b"complete", content_length="8")
+
     async def large(self, scope: Any, receive: Any, send: Any) -> None:
         await self.answer(send, *[bytes(65536)] * 64, control=b"no-store")
 
@@ -134,6 +137,12 @@ def test_an_app_that_fails_is_told_and_nothing_is_stored(app: App, front: Served
     assert get(front.port, "/silent").status == 502
     assert not get(front.port, "/half").complete
     assert get(front.port, "/fresh").body == b"call 4"
+
+
+def test_a_body_that_is_shorter_than_the_app_said_is_not_stored(app: App, front: Served):
+    first, second = get(front.port, "/short"), get(front.port, "/short")
+    assert (first.body, first.complete) == (b"half", False)
+    assert (second.body, second.complete) == (b"complete", True)
 
 
 def test_what_is_stale_helps_out_when_the_app_fails(app: App, front: Served):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from support.client import get
+from support.client import connected, get
 from support.origin import Visit, origin, raw, respond
 from support.redis import redis_server
 from support.serving import Pair, forwarding, gateway, in_front
+from support.serving import held as loop_held
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.origin import Step
 
 FRESH = "Cache-Control: max-age=60"
@@ -26,7 +33,7 @@ def echoing(field: str, *fields: str) -> Step:
 
     async def step(visit: Visit) -> None:
         await visit.read_body()
-        body = (visit.request.get(field) or b"none")
+        body = visit.request.get(field) or b"none"
         await visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%b\r\n%b" % (len(body), lines, body))
 
     return step
@@ -66,7 +73,10 @@ def test_a_cookie_of_one_user_is_not_given_to_another_after_a_validation(control
 
 @pytest.mark.parametrize("directive", ['private="x-user"', 'no-cache="set-cookie, x-user"'])
 def test_a_follower_does_not_get_the_fields_that_are_the_leaders_alone(directive: str):
-    head = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60, %b\r\nx-user: alice\r\ncontent-length: 4\r\n\r\nbody" % directive.encode()
+    head = (
+        b"HTTP/1.1 200 OK\r\ncache-control: max-age=60, %b\r\nx-user: alice\r\ncontent-length: 4\r\n\r\nbody"
+        % directive.encode()
+    )
     with in_front("express", held(head), respond(500), cache=True) as pair:
         with ThreadPoolExecutor(2) as pool:
             leader = pool.submit(get, pair.port, "/f")
@@ -80,7 +90,9 @@ def test_a_follower_does_not_get_the_fields_that_are_the_leaders_alone(directive
 
 
 def test_a_target_that_fails_while_only_a_part_is_held_is_an_error_and_an_answer():
-    part = raw(b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123')
+    part = raw(
+        b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123'
+    )
     with in_front("express", part, respond(503, b"down"), cache=True) as pair:
         assert get(pair.port, "/p", "Range: bytes=0-3").status == 206
         answer = get(pair.port, "/p")
@@ -88,7 +100,9 @@ def test_a_target_that_fails_while_only_a_part_is_held_is_an_error_and_an_answer
 
 
 def test_a_206_that_nobody_asked_for_is_passed_on_once():
-    part = raw(b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123')
+    part = raw(
+        b'HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n0123'
+    )
     with in_front("express", part, cache=True) as pair:
         answer = get(pair.port, "/unasked")
         assert len(pair.origin.requests) == 1
@@ -136,7 +150,9 @@ def test_a_head_with_a_parameter_that_does_not_count_changes_nothing_that_is_sto
     with in_front(
         "express",
         respond(200, b"body", FRESH, ETAG, "Link: </good.css>"),
-        raw(b'HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncache-control: max-age=60\r\netag: "1"\r\nlink: </evil.css>\r\n\r\n'),
+        raw(
+            b'HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncache-control: max-age=60\r\netag: "1"\r\nlink: </evil.css>\r\n\r\n'
+        ),
         cache={"query": {"exclude": ["utm_*"]}},
     ) as pair:
         get(pair.port, "/h?a=1")
@@ -147,7 +163,12 @@ def test_a_head_with_a_parameter_that_does_not_count_changes_nothing_that_is_sto
 
 @pytest.mark.parametrize("extra", ["Cookie: session=1", "X-HTTP-Method-Override: PUT"])
 def test_a_post_that_would_go_past_the_cache_stores_nothing(extra: str):
-    with in_front("express", respond(200, b"mine", FRESH, "Content-Location: /post"), respond(200, b"all", FRESH), cache={"bypass": ["cookie:session"]}) as pair:
+    with in_front(
+        "express",
+        respond(200, b"mine", FRESH, "Content-Location: /post"),
+        respond(200, b"all", FRESH),
+        cache={"bypass": ["cookie:session"]},
+    ) as pair:
         get(pair.port, "/post", extra, method="POST", body=b"a")
         assert get(pair.port, "/post").body == b"all"
 
@@ -155,7 +176,9 @@ def test_a_post_that_would_go_past_the_cache_stores_nothing(extra: str):
 def test_a_purge_while_the_body_of_a_post_comes_is_not_undone():
     async def slow(visit: Visit) -> None:
         await visit.read_body()
-        await visit.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-location: /q\r\ncontent-length: 6\r\n\r\nold")
+        await visit.send(
+            b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-location: /q\r\ncontent-length: 6\r\n\r\nold"
+        )
         visit.server.event("asked").set()
         await visit.server.waited("answer")
         await visit.send(b"old")
@@ -206,7 +229,242 @@ def test_a_client_whose_condition_is_met_does_not_end_the_fetch():
 
 def test_a_long_answer_that_comes_at_once_and_is_not_stored_leaves_its_connection_readable():
     body = b"x" * 65536
-    with in_front("express", respond(200, body, "Cache-Control: private"), cache=True, timeouts={"first_byte": "2s"}) as pair:
+    with in_front(
+        "express", respond(200, body, "Cache-Control: private"), cache=True, timeouts={"first_byte": "2s"}
+    ) as pair:
         answers = [get(pair.port, f"/{number}", method=method) for number in range(4) for method in ("GET", "POST")]
         assert [answer.status for answer in answers] == [200] * 8
         assert len({request.connection for request in pair.origin.requests}) == 1
+
+
+# ---------------------------------------------------------------- poison
+
+
+@pytest.mark.parametrize("key", [[], ["header:Origin"]])
+def test_a_field_that_ends_here_since_connection_names_it_selects_nothing(key: list[str]):
+    with in_front(
+        "express", echoing("origin", FRESH, "Vary: Origin"), cache={"key": ["host", "path", "query", *key]}
+    ) as pair:
+        assert get(pair.port, "/n", "Origin: https://a", "Connection: Origin").body == b"none"
+        assert get(pair.port, "/n", "Origin: https://a").body == b"https://a"
+        assert get(pair.port, "/n", "Origin: https://a", "Connection: close, TE").body == b"https://a"
+        assert len(pair.origin.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "edits"),
+    [
+        ("x-client", {"set": {"X-Client": "{client_ip}"}}),
+        ("x-client", {"add": {"X-Client": "a {request_id}"}}),
+        ("x-request-id", None),
+    ],
+)
+def test_what_varies_by_a_field_that_we_fill_in_is_not_shared(field: str, edits: dict[str, object] | None):
+    with in_front("express", echoing(field, FRESH, f"Vary: {field}"), cache=True, request_headers=edits) as pair:
+        answers = [get(pair.port, "/w") for _ in range(2)]
+        assert [answer.get("cache-status") for answer in answers] == [b"gateway; fwd=uri-miss; detail=vary"] * 2
+        assert len(pair.origin.requests) == 2
+
+
+def test_what_varies_by_a_field_that_is_always_the_same_is_shared():
+    with in_front(
+        "express", echoing("x-who", FRESH, "Vary: X-Who"), cache=True, request_headers={"set": {"X-Who": "us"}}
+    ) as pair:
+        assert [get(pair.port, "/l").body for _ in range(2)] == [b"us"] * 2
+        assert len(pair.origin.requests) == 1
+
+
+OVERRIDES = [
+    "X-Host",
+    "X-HTTP-Host-Override",
+    "X-Original-URI",
+    "X-Script-Name",
+    "X-Url-Scheme",
+    "Front-End-Https",
+    "X_HTTP_Method_Override",
+]
+
+
+@pytest.mark.parametrize("field", OVERRIDES)
+def test_who_names_another_target_in_a_field_of_its_own_goes_past(field: str):
+    with in_front("express", echoing(field, FRESH), cache=True) as pair:
+        evil = get(pair.port, "/o", f"{field}: evil")
+        assert (evil.body, evil.get("cache-status")) == (b"evil", b"gateway; fwd=bypass")
+        assert get(pair.port, "/o").body == b"none"
+        assert get(pair.port, "/o", f"{field}: evil").body == b"evil"
+
+
+def test_a_cookie_of_a_validation_is_for_the_one_who_asked():
+    async def either(visit: Visit) -> None:
+        if visit.request.get("if-none-match"):
+            await raw(b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\nset-cookie: session=alice\r\nx-more: 1\r\n\r\n')(
+                visit
+            )
+        else:  # stale as it comes
+            await respond(200, b"page", FRESH, "Age: 100", ETAG)(visit)
+
+    with in_front("express", either, cache=True) as pair:
+        get(pair.port, "/c")
+        asker, other = get(pair.port, "/c"), get(pair.port, "/c")
+        assert (asker.get("set-cookie"), asker.get("x-more"), asker.body) == (b"session=alice", b"1", b"page")
+        assert (other.get("set-cookie"), other.get("x-more"), other.body) == (None, b"1", b"page")
+        assert len(pair.origin.requests) == 2
+
+
+def test_a_cookie_of_a_head_is_not_stored():
+    async def either(visit: Visit) -> None:
+        cookie = b"set-cookie: session=alice\r\n" if visit.request.get("cookie") else b""
+        body = b"" if visit.request.method == b"HEAD" else b"page"
+        await raw(b'HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: "1"\r\ncontent-length: 4\r\n%b\r\n%b' % (cookie, body))(visit)
+
+    with in_front("express", either, cache=True) as pair:
+        get(pair.port, "/h")
+        assert (
+            get(pair.port, "/h", "Cookie: alice", "Cache-Control: no-cache", method="HEAD").get("set-cookie")
+            is not None
+        )
+        again = get(pair.port, "/h")
+        assert (again.get("set-cookie"), again.body) == (None, b"page")
+        assert len(pair.origin.requests) == 2
+
+
+def test_a_validation_that_may_not_be_stored_says_its_age_once():
+    async def either(visit: Visit) -> None:
+        if visit.request.get("if-none-match"):
+            await raw(
+                b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\nage: 5\r\ncache-status: inner; hit\r\ncache-control: no-store\r\n\r\n'
+            )(visit)
+        else:
+            await respond(200, b"page", FRESH, "Age: 100", ETAG)(visit)
+
+    with in_front("express", either, cache=True) as pair:
+        get(pair.port, "/a")
+        answer = get(pair.port, "/a")
+        assert len(answer.all("age")) == len(answer.all("cache-status")) == 1
+
+
+# ---------------------------------------------------------------- parts, ends and leavers
+
+
+async def ranged(visit: Visit) -> None:
+    """Ten bytes, as far as they are asked for."""
+    asked = visit.request.get("range")
+    if asked is None:
+        await respond(200, b"0123456789", FRESH, ETAG)(visit)
+        return
+    first = int(asked.removeprefix(b"bytes=").partition(b"-")[0])
+    if first > 9:
+        await raw(b"HTTP/1.1 416 Range Not Satisfiable\r\ncontent-range: bytes */10\r\ncontent-length: 0\r\n\r\n")(
+            visit
+        )
+    else:
+        part = b"0123456789"[first:]
+        head = (
+            b'HTTP/1.1 206 Partial Content\r\netag: "1"\r\ncache-control: max-age=60\r\ncontent-range: bytes %d-9/10\r\n'
+            % first
+        )
+        await raw(head + b"content-length: %d\r\n\r\n%b" % (len(part), part))(visit)
+
+
+def test_a_part_that_is_all_of_it_answers_whoever_asks_for_the_whole():
+    with in_front("express", ranged, cache=True) as pair:
+        first = get(pair.port, "/r", "Range: bytes=0-")
+        assert (first.status, first.body) == (206, b"0123456789")
+        whole = get(pair.port, "/r")
+        assert (whole.status, whole.body, whole.get("content-range")) == (200, b"0123456789", None)
+        assert len(pair.origin.requests) == 1
+
+
+def test_a_refusal_of_the_rest_that_we_asked_for_is_not_the_clients():
+    """The representation has become shorter under the same tag."""
+
+    async def shrinking(visit: Visit) -> None:
+        asked = visit.request.get("range")
+        if asked == b"bytes=0-3":
+            head = b'HTTP/1.1 206 Partial Content\r\netag: "1"\r\ncache-control: max-age=60\r\ncontent-range: bytes 0-3/10\r\n'
+            await raw(head + b"content-length: 4\r\n\r\n0123")(visit)
+        elif asked is not None:
+            await raw(b"HTTP/1.1 416 Range Not Satisfiable\r\ncontent-range: bytes */4\r\ncontent-length: 0\r\n\r\n")(
+                visit
+            )
+        else:
+            await respond(200, b"0123", FRESH, ETAG)(visit)
+
+    with in_front("express", shrinking, cache=True) as pair:
+        get(pair.port, "/s", "Range: bytes=0-3")
+        answer = get(pair.port, "/s")
+        assert (answer.status, answer.body) == (200, b"0123")
+        assert [request.get("range") for request in pair.origin.requests] == [b"bytes=0-3", b"bytes=4-", None]
+
+
+def test_what_ends_with_its_tls_connection_is_not_stored(tmp_path: Path):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    endless = raw(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\nconnection: close\r\n\r\nhalf", close=True)
+    with origin(endless, tls=context) as server:
+        with gateway(forwarding(server.url, cache=True, tls={"ca": str(tmp_path / "ca.pem")})) as front:
+            answers = [get(front.port, "/t") for _ in range(2)]
+            assert [answer.body for answer in answers] == [b"half"] * 2
+            assert answers[0].get("cache-status") == b"gateway; fwd=uri-miss; detail=end"
+            assert len(server.requests) == 2
+
+
+def test_clients_that_leave_at_once_keep_nobody_waiting():
+    """Their fetch is given up before it has begun."""
+    with redis_server() as redis, origin(respond(200, b"ok", "Cache-Control: max-age=0")) as server:
+        options = {**forwarding(server.url, cache=True), "redis": {"url": redis.url}, "cache": {"store": "tiered"}}
+        with gateway(options) as front:
+            flights = front.app._gateway.snapshot.caching.routes["all"].fetches.flights
+            assert get(front.port, "/before").body == b"ok"
+            with connected(front.port) as waiting:
+                waiting.get("/before")
+                with loop_held(front):
+                    for number in range(20):
+                        with connected(front.port) as client:
+                            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                            client.request(f"/leaving/{number % 3}")
+            front.until(lambda: not flights)
+            assert [get(front.port, f"/leaving/{number}").body for number in range(3)] == [b"ok"] * 3
+
+
+def test_requests_with_credentials_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.cache.serve.COALESCE_WAIT", 1000.0)
+    with in_front(
+        "express", held(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 4\r\n\r\nmine"), cache=True
+    ) as pair:
+        with ThreadPoolExecutor(3) as pool:
+            asked = [pool.submit(get, pair.port, "/me", f"Authorization: {who}") for who in "abc"]
+            pair.gateway.until(lambda: len(pair.origin.requests) == 3)
+            pair.origin.event("answer").set()
+            assert [future.result().body for future in asked] == [b"mine"] * 3
+
+
+# ---------------------------------------------------------------- what Redis is asked for
+
+
+@pytest.mark.parametrize("store", ["redis", "tiered"])
+@pytest.mark.parametrize(
+    ("fields", "status", "body"),
+    [
+        (['If-None-Match: "1"'], 304, b""),
+        (["Range: bytes=70000-70001"], 206, b"\x70\x71"),
+        (["Range: bytes=65535-65536"], 206, b"\xff\x00"),
+    ],
+)
+def test_no_more_of_a_body_is_read_than_is_sent(store: str, fields: list[str], status: int, body: bytes):
+    whole = bytes(range(256)) * 4096
+    with (
+        redis_server() as redis,
+        origin(respond(200, whole, FRESH, ETAG), respond(500)) as server,
+        redis.client() as asked,
+    ):
+        options = {**forwarding(server.url, cache=True), "redis": {"url": redis.url}, "cache": {"store": store}}
+        with gateway(options) as front:
+            assert get(front.port, "/l").body == whole
+            front.until(lambda: asked.dbsize() > 16)
+        with gateway(options) as front:  # with nothing in its memory
+            before = asked.info("stats")["total_net_output_bytes"]
+            answer = get(front.port, "/l", *fields)
+            assert (answer.status, answer.body) == (status, body)
+            assert asked.info("stats")["total_net_output_bytes"] - before < 200_000

@@ -138,6 +138,22 @@ def test_a_lock_that_expired_meanwhile_is_not_anothers_to_release(server: RedisS
     on_two(server, work)
 
 
+def test_a_lock_whose_taker_leaves_before_it_learns_of_it_is_free(server: RedisServer):
+    async def work(one: RedisLock, other: RedisLock) -> None:
+        taking = asyncio.create_task(one.lead(KEY, PATIENCE))
+        await asyncio.sleep(0)  # it has asked
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        with server.client() as asked:
+            async with asyncio.timeout(PATIENCE):
+                while [asked.get(name) for name in asked.scan_iter("*:lock")] != [b"over"]:
+                    await asyncio.sleep(0.002)
+        assert await other.lead(KEY, PATIENCE) is None
+
+    on_two(server, work)
+
+
 @pytest.mark.parametrize("words", [("SET", "{}", "garbage"), ("LPUSH", "{}", "garbage")], ids=str)
 def test_a_foreign_thing_is_no_lock(server: RedisServer, words: tuple[str, ...]):
     async def work(one: RedisLock, other: RedisLock) -> None:

@@ -609,7 +609,7 @@ def test_bodies_are_read_whole_before_the_first_piece_so_that_redis_may_go():
         async def work(store: RedisStore) -> None:
             await put(store, body=LARGE)
             found = newest(await store.find(KEY))
-            pieces = store.body(KEY, found)
+            pieces = store.body(KEY, found, 0, found.length)
             first = await anext(pieces)
             server.kill()
             assert first + b"".join([piece async for piece in pieces]) == LARGE

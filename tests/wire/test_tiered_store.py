@@ -141,6 +141,22 @@ def test_forms_reach_the_others(server: RedisServer):
     on(server, work)
 
 
+def test_a_form_that_memory_has_no_room_for_is_only_shared(server: RedisServer):
+    async def work(one: TieredStore, other: TieredStore) -> None:
+        await put(one)
+        for_others = newest(one.peek(KEY))
+        one.memory._small.limit = 100  # less than the entry takes as it is
+        one.add_form(KEY, for_others, b"gzip", b"zipped")
+        assert for_others.forms == {}
+
+        async def has_form() -> bool:
+            return newest(await other.shared.find(KEY)).forms == {b"gzip": b"zipped"}
+
+        await until(has_form)
+
+    on(server, work)
+
+
 def test_an_answer_that_was_broken_off_is_in_neither(server: RedisServer):
     async def work(one: TieredStore, other: TieredStore) -> None:
         writer = one.begin(KEY, entry(), one.mark())

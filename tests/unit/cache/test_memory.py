@@ -76,10 +76,10 @@ def test_a_body_is_read_piece_by_piece():
     entry = write(held, key(1), b"a", b"b")
     assert entry is not None
 
-    async def read() -> bytes:
-        return b"".join([piece async for piece in held.body(key(1), entry)])
+    async def read(first: int, end: int) -> bytes:
+        return b"".join([piece async for piece in held.body(key(1), entry, first, end)])
 
-    assert run(read()) == b"ab"
+    assert [run(read(*span)) for span in ((0, 2), (1, 2), (0, 1))] == [b"ab", b"b", b"a"]
 
 
 @given(st.lists(st.integers(1, 3 * PIECE), min_size=1, max_size=12))
@@ -233,12 +233,13 @@ def test_room_that_nobody_else_wants_is_used():
     assert held.usage().entries == 150
 
 
-def test_variants_that_together_find_no_room_leave_with_their_key():
+def test_the_oldest_variants_leave_for_one_that_finds_no_room_beside_them():
     held = store(100_000)
-    write(held, key(1), bytes(50_000), entry=head(b"a"))
-    write(held, key(1), bytes(50_000), entry=head(b"b"))
-    assert held.peek(key(1)) == ()
-    assert held.usage()[:2] == (0, 0)
+    for name in (b"a", b"b", b"c"):
+        assert write(held, key(1), bytes(30_000), entry=head(name)) is not None
+    assert bodies(held, key(1)) == [bytes(30_000)] * 2
+    assert [entry.vary for entry in held.peek(key(1))] == [head(name).vary for name in (b"c", b"b")]
+    assert held.usage().entries == 2
 
 
 def test_one_that_comes_in_does_not_walk_through_all_that_is_in_use():
