@@ -13,6 +13,7 @@ from gateway.express_fetch import FetchingTrip
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
 from gateway.intake import received
+from gateway.rfc.message import SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -51,11 +52,14 @@ class ExpressLane:
                 if reply is None and exchange.cache is None:
                     fetched = route.cache.fetches.first(exchange)
                     if fetched is None:
-                        trip.ask_cache()
+                        trip.by_task()
                         return True
                     trip = FetchingTrip(gateway, snapshot, protocol, head, exchange, fetched)
                     trip.pipeline = route.pipeline
             if reply is None:
+                if route.invalidates is not None and exchange.method not in SAFE:
+                    trip.by_task()
+                    return True
                 protocol.serve(trip)
                 trip.set_out(route)
                 return True

@@ -94,8 +94,8 @@ class Trip(Sent):
             self._write_whole(body)
         self.pipeline.finish(exchange)
 
-    def ask_cache(self) -> None:
-        """What is not ready in memory needs a task."""
+    def by_task(self) -> None:
+        """Something has to be awaited: what is not ready in a cache's memory, or what this request makes invalid."""
         cycle = self._protocol.go_on_with_task(self._request, self._body)
         cycle.start(self._gateway.go_on(self._exchange, cycle))
 

@@ -12,6 +12,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.body import RequestBody
+from gateway.cache.invalidate import Invalidation
 from gateway.cache.source import TargetSource
 from gateway.deadlines import Deadlines
 from gateway.deliver import Delivery
@@ -23,6 +24,7 @@ from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope, received, screen
 from gateway.lasting import Lasting, begin, end
 from gateway.relay import Handshake, relay, serve_local
+from gateway.rfc.message import SAFE
 from gateway.server.stream import STREAM
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.lasting import Draft
     from gateway.pipeline import Pipeline
     from gateway.reload import Reloading
-    from gateway.route import Share
+    from gateway.route import Route, Share
     from gateway.server.cycle import Cycle
     from gateway.server.protocol import GatewayProtocol
     from gateway.snapshot import Snapshot
@@ -120,15 +122,7 @@ class Gateway:
                 reply = route.cache.ready.answer(exchange, time())
             if reply is None:
                 body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
-                if route.cache is not None and exchange.cache is None:
-                    source = TargetSource(exchange, delivery, partial(depart, exchange, route, body, snapshot, delivery))
-                    await route.cache.serve(exchange, delivery, source, body)
-                    return
-                departure = depart(exchange, route, body, snapshot, delivery)
-                if departure.timeouts.total is None:
-                    await forward(exchange, departure, delivery)
-                else:
-                    await within(departure.timeouts.total, forward(exchange, departure, delivery))
+                await self._to_targets(exchange, delivery, route, body, snapshot)
             elif reply.error is not None and not reply.body:
                 await fail(exchange, reply.error, delivery)
             else:  # as `delivery.reply`, without a coroutine between
@@ -142,6 +136,20 @@ class Gateway:
             raise
         finally:
             delivery.pipeline.finish(exchange)
+
+    def _to_targets(
+        self, exchange: Exchange, delivery: Delivery, route: Route, body: RequestBody, snapshot: Snapshot
+    ) -> Awaitable[None]:
+        """Await it: the exchange by way of its route's cache, or forwarded."""
+        departs = partial(depart, exchange, route, body, snapshot, delivery)
+        if route.cache is not None and exchange.cache is None:
+            return route.cache.serve(exchange, delivery, TargetSource(exchange, delivery, departs), body)
+        if route.invalidates is not None and exchange.method not in SAFE and not exchange.websocket:
+            return TargetSource(exchange, delivery, departs).pass_on(Invalidation(route.invalidates, exchange))
+        departure = departs()
+        if departure.timeouts.total is None:
+            return forward(exchange, departure, delivery)
+        return within(departure.timeouts.total, forward(exchange, departure, delivery))
 
     async def go_on(
         self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
@@ -157,15 +165,18 @@ class Gateway:
         try:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
             spent = self.deadlines.now() - exchange.started_at
+            departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
+            source = TargetSource(exchange, delivery, departs, first, failure, spent)
+            if route.invalidates is not None and exchange.method not in SAFE:
+                await source.pass_on(Invalidation(route.invalidates, exchange))
+                return
             if route.cache is not None and (exchange.cache is None or fetched is not None):
-                departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
-                source = TargetSource(exchange, delivery, departs, first, failure, spent)
                 if fetched is None or reader is None:
                     await route.cache.serve(exchange, delivery, source, body)
                 else:
                     await route.cache.go_on(exchange, delivery, source, body, fetched, reader)
                 return
-            departure = depart(exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
+            departure = departs()
             await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure), spent)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)

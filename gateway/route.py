@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.balance import Balancer
     from gateway.balance.affinity import Preference
+    from gateway.cache.invalidate import Invalidator
     from gateway.cache.serve import RouteCache
     from gateway.exchange import Exchange
     from gateway.mirror import Mirror
@@ -38,11 +39,11 @@ class Share:
 class Route:
     """shares: none where a policy of the pipeline answers every request. host_header: None leaves it to the upstream.
     max_body: bytes. preference: by what in a request its share is chosen; None lets the shares take turns. cache: None
-    where nothing is stored. mirror: where a part of its requests goes as well. needs_task: it can not be served from a
-    callback."""
+    where nothing is stored. invalidates: what its unsafe requests may change in the caches of others, where there are any.
+    mirror: where a part of its requests goes as well. needs_task: it can not be served from a callback."""
 
     __slots__ = (
-        "_preference", "_split", "cache", "host_header", "match", "max_body", "mirror", "name", "needs_task", "pipeline",
+        "_preference", "_split", "cache", "host_header", "invalidates", "match", "max_body", "mirror", "name", "needs_task", "pipeline",
         "rewrite", "shares",
     )  # fmt: skip
 
@@ -58,6 +59,7 @@ class Route:
         max_body: int = 0,
         preference: Preference[Share] | None = None,
         cache: RouteCache | None = None,
+        invalidates: Invalidator | None = None,
         mirror: Mirror | None = None,
     ) -> None:
         self.name = name
@@ -68,6 +70,7 @@ class Route:
         self.host_header = host_header
         self.max_body = max_body
         self.cache = cache
+        self.invalidates = invalidates
         self.mirror = mirror
         self.needs_task = pipeline.awaits or self.is_local or mirror is not None
         self._preference = preference

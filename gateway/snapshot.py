@@ -16,6 +16,7 @@ from gateway.admin.shared_drains import SharedDrains
 from gateway.balancing import balance_of, preference_of, sticky_of, upstream_preference
 from gateway.cache.caching import Caching
 from gateway.cache.note import CacheNote
+from gateway.cache.siblings import Siblings
 from gateway.cache.stores import lock_of, make_store
 from gateway.cache.tasks import Tasks
 from gateway.errors import MethodNotAllowed, NoRoute
@@ -89,6 +90,7 @@ class Snapshot:
         mirrors: Mapping[str, Mirror],
         counters: Counters,
         caching: Caching | None,
+        siblings: Siblings,
         shared_drains: SharedDrains | None,
     ) -> None:
         self.config = config
@@ -101,6 +103,7 @@ class Snapshot:
         self.readiness = readiness
         self.counters = counters
         self.caching = caching  # None where no route has a cache
+        self.siblings = siblings
         self.mirrors = mirrors  # by route
         self.shared_drains = shared_drains  # None where there is no Redis
         self._trusted = trusted
@@ -168,6 +171,7 @@ class _Builder:
         self.request_ids = RequestIds(config.server.request_id)
         self.readiness = draft.keep("readiness", None, Readiness)
         self.counters = draft.keep("counters", None, Counters)
+        self.siblings = draft.keep("siblings", None, Siblings)
         log = config.access_log
         self.access_log = draft.keep("access log", log, lambda: _access_log(log, deadlines))
         self.standard = Standard(self.counters, self.access_log, self.request_ids)
@@ -192,6 +196,7 @@ class _Builder:
             mirrors=self.mirrors,
             counters=self.counters,
             caching=self.caching,
+            siblings=self.siblings,
             shared_drains=self._shared_drains(),
         )
 
@@ -214,7 +219,9 @@ class _Builder:
         redis = self.config.redis
         store = keep("store", (options, redis), lambda: make_store(options, redis))
         tasks = keep("cache tasks", None, Tasks)
-        return Caching(options, store, lock_of(store), tasks, keep("cache note", None, CacheNote), self.request_ids.field)
+        note = keep("cache note", None, CacheNote)
+        id_field = self.request_ids.field
+        return Caching(options, store, lock_of(store), tasks, note, siblings=self.siblings, id_field=id_field)
 
     # ------------------------------------------------------------ policies
 
@@ -277,6 +284,7 @@ class _Builder:
         given = config.compression_for(options)
         compression = None if given is None else _compression(given)
         caches = config.cache_for(options)
+        caching = self.caching
         return Route(
             options.name,
             match,
@@ -293,7 +301,8 @@ class _Builder:
             host_header=None if options.host_header is None else options.host_header.encode(),
             max_body=config.max_body_for(options),
             preference=split,
-            cache=None if caches is None or self.caching is None else self.caching.add(options, caches, compression),
+            cache=None if caches is None or caching is None else caching.add(options, caches, compression),
+            invalidates=caching.invalidator if caching is not None and caches is None and options.shares else None,
             mirror=self._mirror(options),
         )
 

@@ -73,6 +73,13 @@ class ControlDirectory:
                     for left in (path, path.with_suffix(OFFERS)):
                         left.unlink(missing_ok=True)
 
+    def changed_at(self) -> int:
+        """Nanoseconds since the epoch when a socket came or went; 0 where there are none."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def sockets(self) -> dict[int, Path]:
         """Where processes take orders, by process id. Some may have died."""
         return self._all(COMMANDS)

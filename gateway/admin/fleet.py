@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gateway.admin.api import follow
+from gateway.admin.api import Order, follow
 from gateway.admin.client import ask_all, joined
 from gateway.admin.control import OFFERS
 from gateway.admin.drain import restore
@@ -21,8 +21,9 @@ from gateway.admin.offer import Offer
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
-    from gateway.admin.api import Answer, Order
+    from gateway.admin.api import Answer
     from gateway.admin.control import ControlDirectory
     from gateway.gateway import Gateway
 
@@ -37,6 +38,8 @@ class Fleet:
         self._directory = directory
         self._listeners: list[AdminListener] = []
         self._offer: Offer | None = None
+        self._known: dict[int, Path] = {}
+        self._seen_at = -1
 
     async def start(self, sockets: Sequence[socket.socket] = ()) -> None:
         """Be there for orders, and for a successor that wants our listening sockets. Without a place for its own socket
@@ -54,6 +57,7 @@ class Fleet:
             return
         await self._recall(self._directory.drained())
         self._gateway.keep_drained = self._keep_drained
+        self._gateway.snapshot.siblings.ask = self._purge_others
         await self._listen(sock, Guard(None, local=True), self._alone)
 
     async def open(self, sock: socket.socket, guard: Guard) -> None:
@@ -110,8 +114,22 @@ class Fleet:
     async def _all(self, order: Order) -> Answer:
         """This process first: where it can not do it, the others need not try."""
         mine = await follow(self._gateway, order)
-        others = {} if self._directory is None else self._directory.sockets()
-        others.pop(os.getpid(), None)
         if not mine.well:
             return joined([mine])
-        return joined([mine, *await ask_all(others, order)])
+        return joined([mine, *await ask_all(self._others(), order)])
+
+    async def _purge_others(self, body: dict[str, Any]) -> None:
+        others = self._others()
+        if others:
+            await ask_all(others, Order("POST", "/cache/purge", body))
+
+    def _others(self) -> dict[int, Path]:
+        """The control sockets of the other processes, which are looked for when the directory has changed."""
+        if self._directory is None:
+            return {}
+        changed_at = self._directory.changed_at()
+        if changed_at != self._seen_at:
+            self._seen_at = changed_at
+            self._known = self._directory.sockets()
+            self._known.pop(os.getpid(), None)
+        return self._known

@@ -6,6 +6,7 @@ after the first.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.guard import Refused
@@ -31,8 +32,12 @@ async def purge(gateway: Gateway, order: Order) -> Json:
     if caching is None:
         raise Refused(409, "no route of this gateway has a cache")
     count = 0
+    spelt = caching.invalidator.spellings.of
     for one in wanted:
-        count += await caching.store.purge(one)
+        values = one.values
+        if one.scope is Scope.URL:
+            values = tuple(dict.fromkeys(url for value in values for url in spelt(value)))
+        count += await caching.store.purge(Purge(one.scope, values, one.soft))
     if not caching.store.is_current:
         reason = "redis is away: what this process holds is purged, and all the rest when redis is back"
         raise Refused(503, reason, purged=count)
@@ -60,15 +65,26 @@ def _values(body: Mapping[str, Any], name: str) -> tuple[bytes, ...]:
     texts = given if isinstance(given, list) else [given]
     if not texts or len(texts) > MAX_VALUES or not all(isinstance(text, str) and text for text in texts):
         raise Refused(422, f'"{name}" is a text, or a list of up to {MAX_VALUES} texts')
-    return tuple(text.encode() if name == "tag" else _url(text) for text in texts)
+    for text in texts:
+        if name == "tag" and " " in text and "://" not in text:
+            raise Refused(422, f'"{text}" is not a tag: none holds a space; a group is written "https://host group"')
+        if name == "prefix" and text.endswith("*"):
+            raise Refused(422, f'"{text}" is not a prefix; write "{text.rstrip("*")}": all that begins with it is meant')
+    return tuple(_bytes(text) if name == "tag" else _url(text) for text in texts)
+
+
+def _bytes(text: str) -> bytes:
+    """Also of what `gateway.cache.siblings` tells, whatever it is."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _url(text: str) -> bytes:
     """As keys begin: `scheme://host/path?query` with the host in lowercase, or a path for every host. Raises Refused."""
     if text.startswith("/"):
-        return text.encode()
+        return _bytes(text)
     scheme, separator, rest = text.partition("://")
     if scheme.lower() not in ("http", "https") or not separator:
         raise Refused(422, f'"{text}" is neither a URL nor a path; write "https://host/path" or "/path"')
-    host, slash, path = rest.partition("/")
-    return f"{scheme.lower()}://{host.lower()}{slash or '/'}{path.partition('#')[0]}".encode()
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    target = rest[len(host) :].partition("#")[0]
+    return _bytes(f"{scheme.lower()}://{host.lower()}{'' if target.startswith('/') else '/'}{target}")

@@ -7,7 +7,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.forms import Forms
-from gateway.cache.key import Bypass, KeyRule, QueryRule
+from gateway.cache.invalidate import Invalidator, Spellings
+from gateway.cache.key import QUERY, Bypass, KeyRule, QueryRule
 from gateway.cache.memory import MemoryStore
 from gateway.cache.rules import Rules
 from gateway.cache.serve import RouteCache
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway import config as c
     from gateway.cache.memory import Shelf
     from gateway.cache.note import CacheNote
+    from gateway.cache.siblings import Siblings
     from gateway.cache.store import FetchLock, Store
     from gateway.cache.tasks import Tasks
     from gateway.policies.compression import Compression
@@ -47,8 +49,9 @@ class Caching:
     id_field: the name of the request id's field."""
 
     def __init__(
-        self, options: c.CacheOptions, store: Store, lock: FetchLock | None, tasks: Tasks, note: CacheNote, id_field: bytes
-    ) -> None:
+        self, options: c.CacheOptions, store: Store, lock: FetchLock | None, tasks: Tasks, note: CacheNote, *, siblings: Siblings,
+        id_field: bytes,
+    ) -> None:  # fmt: skip
         self.options = options
         self.store = store
         self._lock = lock
@@ -56,16 +59,20 @@ class Caching:
         self.note = note
         self._id_field = id_field
         self.routes: dict[str, RouteCache] = {}
+        self.invalidator = Invalidator(store, Spellings(), siblings if store.shows_all else None)
 
     def add(self, route: c.RouteOptions, options: c.RouteCacheOptions, compression: Compression | None) -> RouteCache:
         """The cache of a route. compression: its policy, where it has one."""
         query = options.query
         rule = None if query is None else QueryRule(query.include, query.exclude, sort=query.sort)
+        keys = KeyRule(known_as(route), options.key, rule)
+        self.invalidator.spellings.add(keys, (QUERY in options.key, None if query is None else query.model_dump_json()))
         cache = RouteCache(
-            KeyRule(known_as(route), options.key, rule),
+            keys,
             self._rules(options, self._written(route)),
             self.store,
             self.tasks,
+            self.invalidator,
             bypass=Bypass(options.bypass) if options.bypass else None,
             collapses=options.coalesce != "off",
             lock=self._lock if options.coalesce == "global" else None,

@@ -72,6 +72,11 @@ class KeyRule:
         self._rest = b" " + route.encode()
         self._plain = self._query and query is None
 
+    @property
+    def is_plain(self) -> bool:
+        """It takes queries as they are."""
+        return self._plain
+
     def key(self, exchange: Exchange) -> bytes:
         query = exchange.query if self._plain else self.kept_query(exchange.query)
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)

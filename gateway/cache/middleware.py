@@ -12,6 +12,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.body import RequestBody
+from gateway.cache.invalidate import Invalidator, Spellings
 from gateway.cache.key import HEADER, PARTS, Bypass, KeyRule
 from gateway.cache.memory import MemoryStore
 from gateway.cache.note import CacheNote
@@ -106,11 +107,14 @@ class CacheMiddleware:
             heed_requests=heed_requests,
         )
         passing = tuple(bypass)
+        keys, spellings = KeyRule("app", [*key, *_HOW], query), Spellings()
+        spellings.add(keys, None)
         self._cache = RouteCache(
-            KeyRule("app", [*key, *_HOW], query),
+            keys,
             rules,
             self.store,
             self._tasks,
+            Invalidator(self.store, spellings),
             bypass=Bypass(passing) if passing else None,
             collapses=coalesce,
         )

@@ -3,25 +3,20 @@ answers can be stored by now (RFC 9111 sections 4.3.5 and 4.4, RFC 9875)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING
 
 from gateway.cache.ask import Ask
 from gateway.cache.key import url_of_request
-from gateway.cache.purge import Purge, Scope, origin_of, url_of
 from gateway.cache.reuse import select
 from gateway.cache.status import Forward, Outcome
 from gateway.cache.storable import Answered, Refusal, storable
-from gateway.cache.tags import INVALIDATION, groups_of
 from gateway.cache.update import head_agrees, updated
+from gateway.rfc.message import SAFE
 
 if TYPE_CHECKING:
     from gateway.cache.entry import Entry
     from gateway.cache.serve import RouteCache, Visit
-    from gateway.exchange import Headers, ResponseHead
-
-SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"QUERY"})  # all others may change what they are sent to
-_LOCATIONS: Final = frozenset({b"location", b"content-location"})
+    from gateway.exchange import ResponseHead
 
 
 class Observation:
@@ -61,21 +56,11 @@ class Observation:
             if 200 <= head.status < 400:
                 gathering, store = self._gathering, self._cache.store
                 was_purged = gathering is not None and store.was_purged(self._visit.key, gathering.made, self._mark)
-                await self._invalidate(head.headers)
+                await self._cache.invalidator.succeeded(url_of_request(self._visit.exchange), head.headers)
                 if gathering is not None and not was_purged:
                     gathering.mark = store.mark()  # it outlives what it purges itself
         elif method == b"HEAD" and self._learns:
             await self._freshen(head)
-
-    async def _invalidate(self, headers: Headers) -> None:
-        """What a successful unsafe request may have changed: its URL, and those of its own origin that the answer names."""
-        store = self._cache.store
-        url = url_of_request(self._visit.exchange)
-        urls = {url, url_of(self._visit.key), *locations(url, headers)}
-        await store.purge(Purge(Scope.URL, tuple(urls)))
-        groups = groups_of(headers, INVALIDATION, origin_of(url))
-        if groups:
-            await store.purge(Purge(Scope.TAG, tuple(groups)))
 
     async def _freshen(self, head: ResponseHead) -> None:
         visit, cache = self._visit, self._cache
@@ -93,20 +78,6 @@ class Observation:
     def _answered(self, head: ResponseHead) -> Answered:
         url = url_of_request(self._visit.exchange)
         return Answered(head.status, head.headers, head.length, self._asked_at, self._cache.now(), url)
-
-
-def locations(url: bytes, headers: Headers) -> set[bytes]:
-    """The URLs that Location and Content-Location name, as far as they are of the same origin (RFC 9111 section 4.4)."""
-    found = set()
-    for name, value in headers:
-        if name in _LOCATIONS:
-            try:
-                named = urljoin(url.decode("latin-1"), value.decode("latin-1")).encode("latin-1").partition(b"#")[0]
-            except ValueError:
-                continue
-            if origin_of(named).lower() == origin_of(url):
-                found.add(origin_of(url) + named[len(origin_of(url)) :])
-    return found
 
 
 def _as_get(visit: Visit) -> Ask:

@@ -26,7 +26,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """soft: the entries become stale, so that they are validated before they are used again; else they are dropped."""
+    """soft: the entries become stale, so that they are validated as such; else they are dropped."""
 
     scope: Scope
     values: tuple[bytes, ...] = ()

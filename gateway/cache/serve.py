@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.cache.fetching import Fetched, Trail
     from gateway.cache.flight import Flight, Landing, Reader
     from gateway.cache.forms import Forms
+    from gateway.cache.invalidate import Invalidator
     from gateway.cache.key import Bypass, KeyRule
     from gateway.cache.receive import Receiver
     from gateway.cache.rules import Rules
@@ -81,6 +82,7 @@ class RouteCache:
         rules: Rules,
         store: Store,
         tasks: Tasks,
+        invalidator: Invalidator,
         *,
         bypass: Bypass | None = None,
         collapses: bool = True,
@@ -91,6 +93,7 @@ class RouteCache:
         self.keys = keys
         self.rules = rules
         self.store = store
+        self.invalidator = invalidator
         self.now = now
         self._tasks = tasks
         self._bypass = bypass

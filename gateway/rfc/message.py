@@ -55,6 +55,7 @@ MEANINGS: Final = {
     b"te": TE,
 }
 
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"QUERY"})  # all others may change what they are sent to
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 section 9.2.2
 
 _USUAL_OPTIONS: Final = {value: [value] for value in (b"keep-alive", b"close")}

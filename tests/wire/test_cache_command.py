@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.client import get
-from support.origin import Origin, origin, respond
+from support.origin import Origin, Visit, origin, respond
 from support.process import Running, finished, running
 
 if TYPE_CHECKING:
@@ -91,3 +91,35 @@ def test_a_gateway_without_a_cache_says_so(tmp_path: Path):
         process.stop()
     assert code == 1
     assert "no route of this gateway has a cache" in errors
+
+
+@pytest.mark.parametrize("answer", ["Location: /a/x", "Cache-Group-Invalidation: \"news\""])
+def test_what_one_worker_learns_to_be_invalid_all_forget(tmp_path: Path, answer: str):
+    async def step(visit: Visit) -> None:
+        if visit.request.method == b"POST":
+            await respond(201, b"done", answer)(visit)
+        else:
+            await respond(200, b"old", "Cache-Control: max-age=60", 'Cache-Groups: "news"')(visit)
+
+    def held() -> list[int]:
+        code, text, _ = finished("gateway", "cache", "-c", path, "--json")
+        assert code == 0
+        return [process["store"]["entries"] for process in json.loads(text)]
+
+    with origin(step) as server:
+        path = tmp_path / "routes.toml"
+        path.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\nworkers = 2\n[access_log]\nformat = "off"\n'
+            f'[[routes]]\nmethods = ["GET"]\nupstream = "{server.url}"\ncache = true\n[[routes]]\nupstream = "{server.url}"\n'
+        )
+        with running("gateway", "run", "-c", path) as process:
+            process.wait_for("Application startup complete", 2)
+            for _ in range(200):  # whom the kernel gives a connection is not ours to say
+                get(process.port(), "/a/x")
+                if held() == [1, 1]:
+                    break
+            assert held() == [1, 1]
+            assert get(process.port(), "/others", method="POST").status == 201
+            assert held() == [0, 0]
+            assert process.stop() == 0
+        assert "Traceback" not in process.output

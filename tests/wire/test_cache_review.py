@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import struct
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from gateway.admin.api import Order
+from gateway.admin.purge import purge
 from support.client import connected, get
-from support.origin import Visit, origin, raw, respond
+from support.origin import Visit, origin, raw, reset, respond
 from support.redis import redis_server
-from support.serving import Pair, forwarding, gateway, in_front
+from support.serving import ENTRANCES, Entrance, Pair, forwarding, gateway, in_front
 from support.serving import held as loop_held
 
 if TYPE_CHECKING:
@@ -341,6 +344,73 @@ def test_a_validation_that_may_not_be_stored_says_its_age_once():
         get(pair.port, "/a")
         answer = get(pair.port, "/a")
         assert len(answer.all("age")) == len(answer.all("cache-status")) == 1
+
+
+# ---------------------------------------------------------------- what becomes invalid
+
+
+QUERY = {"exclude": ["utm_*"], "sort": True}
+
+
+def purged(pair: Pair, **order: object) -> None:
+    gateway_ = pair.gateway.app._gateway
+    asyncio.run_coroutine_threadsafe(purge(gateway_, Order("POST", "/cache/purge", order)), pair.gateway.loop).result()
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "M-SEARCH"])
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_an_unsafe_request_by_another_route_makes_invalid_what_is_stored(entrance: Entrance, method: str):
+    with origin(respond(200, b"old", FRESH), respond(200, b"done"), respond(200, b"new", FRESH)) as server:
+        options = forwarding(server.url)
+        reading = {**options["routes"][0], "name": "reading", "methods": ["GET"], "cache": True}
+        with gateway({**options, "routes": [reading, *options["routes"]]}, entrance) as front:
+            assert get(front.port, "/x").body == b"old"
+            answer = get(front.port, "/x", method=method, body=b"change")
+            assert (answer.body, answer.get("cache-status")) == (b"done", None)
+            assert get(front.port, "/x").body == b"new"
+            assert server.requests[1].body == b"change"
+
+
+def test_an_unsafe_request_that_fails_makes_nothing_invalid():
+    with origin(respond(200, b"old", FRESH), respond(409, b"no"), respond(500)) as server:
+        options = forwarding(server.url)
+        reading = {**options["routes"][0], "name": "reading", "methods": ["GET"], "cache": True}
+        with gateway({**options, "routes": [reading, *options["routes"]]}) as front:
+            assert [get(front.port, "/x", method=method).status for method in ("GET", "POST", "GET")] == [200, 409, 200]
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        (["host", "path", "query"], "http://test/a?utm_source=x&b=2&a=1"),
+        (["host", "path", "query"], "http://TEST:80/a?b=2&a=1"),
+        (["path", "query"], "http://other/a?b=2&a=1"),
+        (["path"], "http://test/a?c"),
+        (["path"], "/a?c"),
+        (["host", "path", "query"], "/a?b=2&a=1"),
+    ],
+)
+def test_a_url_is_purged_as_clients_ask_for_it(key: list[str], url: str):
+    cache = {"key": key, **({"query": QUERY} if "query" in key else {})}
+    with in_front("express", respond(200, b"old", FRESH), respond(200, b"new", FRESH), host=["test"], cache=cache) as pair:
+        assert get(pair.port, "/a?b=2&a=1&utm_medium=mail").body == b"old"
+        purged(pair, url=url)
+        assert get(pair.port, "/a?a=1&b=2").body == b"new"
+
+
+def test_a_location_is_made_invalid_as_it_is_stored():
+    step = respond(201, b"done", "Location: /a?utm_source=x&b=2&a=1")
+    with in_front("express", respond(200, b"old", FRESH), step, respond(200, b"new", FRESH), cache={"query": QUERY}) as pair:
+        assert get(pair.port, "/a?a=1&b=2").body == b"old"
+        get(pair.port, "/others", method="POST")
+        assert get(pair.port, "/a?a=1&b=2").body == b"new"
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_an_answer_of_ours_says_how_the_cache_had_to_do_with_it(entrance: Entrance):
+    with in_front(entrance, reset(), cache=True, retry={"retries": 0}) as pair:
+        answer = get(pair.port, "/x")
+        assert (answer.status, answer.get("cache-status")) == (502, b"gateway; fwd=uri-miss")
 
 
 # ---------------------------------------------------------------- parts, ends and leavers

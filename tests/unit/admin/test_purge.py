@@ -13,7 +13,8 @@ from gateway.cache.purge import Purge, Scope
     ("body", "purges"),
     [
         ({"url": "https://Shop.Example/A?b=C#d"}, [Purge(Scope.URL, (b"https://shop.example/A?b=C",))]),
-        ({"url": ["HTTP://a", "/b?c"]}, [Purge(Scope.URL, (b"http://a/", b"/b?c"))]),
+        ({"url": ["HTTP://a", "/b?c", "https://a?b/c"]}, [Purge(Scope.URL, (b"http://a/", b"/b?c", b"https://a/?b/c"))]),
+        ({"tag": "https://a group"}, [Purge(Scope.TAG, (b"https://a group",))]),
         ({"prefix": "https://a/News/", "soft": True}, [Purge(Scope.PREFIX, (b"https://a/News/",), soft=True)]),
         ({"tag": ["a", "b"], "all": True}, [Purge(Scope.TAG, (b"a", b"b")), Purge(Scope.ALL)]),
         ({"tag": "é", "all": False}, [Purge(Scope.TAG, ("é".encode(),))]),
@@ -33,6 +34,8 @@ def test_it_names_what_it_takes(body: dict[str, object], purges: list[Purge]):
         ({"tag": []}, '"tag" is a text'),
         ({"tag": [""]}, '"tag" is a text'),
         ({"tag": [1]}, '"tag" is a text'),
+        ({"tag": "a b"}, "none holds a space"),
+        ({"prefix": "/news/*"}, 'write "/news/"'),
         ({"tag": ["t"] * 1001}, "up to 1000"),
         ({"url": "shop.example/a"}, "neither a URL nor a path"),
         ({"prefix": "ftp://a/"}, "neither a URL nor a path"),
