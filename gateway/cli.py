@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     purge.add_argument("--tag", action="append", default=[], metavar="TAG", help="all responses with this tag")
     purge.add_argument("--all", action="store_true", help="everything")
     purge.add_argument("--soft", action="store_true",
-                       help="keep them, but ask the target before they are used again")  # fmt: skip
+                       help="keep them as stale: the target is asked whether they are still right")  # fmt: skip
     purge.set_defaults(run=_purge)
 
     schema = verbs.add_parser("schema", help="print the JSON Schema of routes.toml, for editors")
@@ -198,8 +198,10 @@ def _purge(options: argparse.Namespace) -> int:
         print("gateway purge: name what is to be purged: --url, --prefix, --tag or --all", file=sys.stderr)
         return WRONG_CALL
     said = _ordered(options, "purge", "POST", "/cache/purge", {**body, "soft": options.soft})
-    count = sum(process.get("purged", 0) for process in said)
-    print(f"purged by {len(said)} process{'es'[: 2 * (len(said) != 1)]}; {count} of their entries in memory were taken")
+    done = [process for process in said if process["ok"]]
+    if done:
+        count = sum(process["purged"] for process in done)
+        print(f"purged by {len(done)} process{'es'[: 2 * (len(done) != 1)]}; {count} of their entries in memory were taken")
     return OK if all(process["ok"] for process in said) else BAD_CONFIG
 
 

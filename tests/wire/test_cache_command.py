@@ -93,6 +93,30 @@ def test_a_gateway_without_a_cache_says_so(tmp_path: Path):
     assert "no route of this gateway has a cache" in errors
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--url", "http://shop.example/a/x?y=1"], b"gateway; fwd=uri-miss; stored"),
+        (["--url", "/a/x?y=1", "--url", "/a/other"], b"gateway; fwd=uri-miss; stored"),
+        (["--prefix", "http://shop.example/a/"], b"gateway; fwd=uri-miss; stored"),
+        (["--soft", "--prefix", "/a/"], b"gateway; fwd=stale; stored"),
+        (["--all"], b"gateway; fwd=uri-miss; stored"),
+    ],
+)
+def test_what_it_is_told_is_purged(served: tuple[Path, Running, Origin], words: list[str], status: bytes):
+    path, process, _ = served
+    get(process.port(), "/a/x?y=1", "Host: shop.example")
+    said = finished("gateway", "purge", "-c", path, *words)
+    assert said == (0, "purged by 1 process; 1 of their entries in memory were taken\n", "")
+    assert get(process.port(), "/a/x?y=1", "Host: shop.example").get("cache-status") == status
+
+
+def test_what_cannot_be_purged_is_refused(served: tuple[Path, Running, Origin]):
+    code, text, faults = finished("gateway", "purge", "-c", served[0], "--prefix", "/a/*")
+    assert (code, text) == (1, "")
+    assert 'write "/a/": all that begins with it is meant' in faults
+
+
 @pytest.mark.parametrize("answer", ["Location: /a/x", "Cache-Group-Invalidation: \"news\""])
 def test_what_one_worker_learns_to_be_invalid_all_forget(tmp_path: Path, answer: str):
     async def step(visit: Visit) -> None:
