@@ -6,6 +6,7 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from gateway.cache.flight import Kept
 from gateway.cache.forms import Forms
 from gateway.cache.invalidate import Invalidator, Spellings
 from gateway.cache.key import QUERY, Bypass, KeyRule, QueryRule
@@ -58,6 +59,7 @@ class Caching:
         self.tasks = tasks
         self.note = note
         self._id_field = id_field
+        self._kept = Kept()
         self.routes: dict[str, RouteCache] = {}
         self.invalidator = Invalidator(store, Spellings(), siblings if store.shows_all else None)
 
@@ -76,6 +78,7 @@ class Caching:
             bypass=Bypass(options.bypass) if options.bypass else None,
             collapses=options.coalesce != "off",
             lock=self._lock if options.coalesce == "global" else None,
+            kept=self._kept,
             forms=None if compression is None else Forms(compression, self.store, self.tasks),
         )
         self.routes[route.name] = cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.cache.entry import Entry
-    from gateway.cache.flight import Landing
+    from gateway.cache.flight import Kept, Landing
     from gateway.cache.rules import Rules
     from gateway.cache.store import Store
     from gateway.exchange import Exchange
@@ -42,7 +42,7 @@ class Fetched:
         self.key = key
         self.trail = trail
         self.stop: Callable[[], object] | None = None
-        self.flight = Flight(self._deserted, is_lone=alone)
+        self.flight = Flight(self._deserted, fetches.kept, is_lone=alone)
         self.receiver: Receiver
 
     def _deserted(self) -> None:
@@ -99,11 +99,15 @@ class Fetched:
 
 class Fetches:
     """flights: by trail. refused: keys whose answers could not be stored lately, so that nobody waits for them. now: Unix
-    seconds. shares: whether requests share fetches at all; across: also with other processes."""
+    seconds. kept: by the flights of all routes. shares: whether requests share fetches at all; across: also with other
+    processes."""
 
-    __slots__ = ("_across", "_now", "_refused_until", "_rules", "_shares", "_store", "flights", "refused")
+    __slots__ = ("_across", "_now", "_refused_until", "_rules", "_shares", "_store", "flights", "kept", "refused")
 
-    def __init__(self, rules: Rules, store: Store, now: Callable[[], float], *, shares: bool, across: bool) -> None:
+    def __init__(
+        self, rules: Rules, store: Store, now: Callable[[], float], kept: Kept, *, shares: bool, across: bool
+    ) -> None:
+        self.kept = kept
         self._rules = rules
         self._store = store
         self._now = now

@@ -2,7 +2,7 @@
 
 What comes in is kept in pieces, and every reader goes through them at its own pace. A flight whose answer is to be stored
 keeps all of it, so that a slow reader slows nobody and a late one misses nothing; any other keeps a window, and waits
-for the slowest reader when that is full.
+for the slowest reader when that is full. So does one that finds no more room beside all others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Headers
 
 WINDOW: Final = 65536  # bytes that wait for the reader of an answer which is not stored
+KEPT: Final = 64 << 20  # bytes that all flights together keep for readers
 TAKE: Final = 262144  # bytes that a reader gets at once, about
 
 
@@ -68,17 +69,29 @@ class Valve(Protocol):
     def resume_reading(self) -> None: ...
 
 
+class Kept:
+    """What flights keep whole, all together. size: bytes."""
+
+    __slots__ = ("limit", "size")
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self.limit = limit
+        self.size = 0
+
+
 class Flight:
     """deserted: called when nobody reads it before its end. is_lone: for as long as all of it is kept it goes on without
-    readers. mark: the store's when it began; whoever comes after a purge wants a newer answer."""
+    readers. kept: of all flights. mark: the store's when it began; whoever comes after a purge wants a newer answer."""
 
     __slots__ = (
-        "_deserted", "_first", "_held", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error", "is_lone",
-        "landing", "mark", "trailers",
+        "_counted", "_deserted", "_first", "_held", "_kept", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error",
+        "is_lone", "landing", "mark", "trailers",
     )  # fmt: skip
 
-    def __init__(self, deserted: Callable[[], None], *, is_lone: bool = False) -> None:
+    def __init__(self, deserted: Callable[[], None], kept: Kept, *, is_lone: bool = False) -> None:
         self.is_lone = is_lone
+        self._kept = kept
+        self._counted = 0  # bytes of `kept`
         self.mark = 0
         self.landing: Landing | None = None
         self.error: GatewayError | None = None
@@ -104,14 +117,21 @@ class Flight:
         self._look_around()
 
     def narrow(self, window: int) -> None:
-        """It has become too large to be kept whole."""
+        """It is too much to be kept whole."""
+        self._release()
         self._window = window
         self._trim()
         self._look_around()
 
     def data(self, chunk: bytes) -> None:
+        size = len(chunk)
         self.chunks.append(chunk)
-        self._held += len(chunk)
+        self._held += size
+        if not self._window:
+            self._counted += size
+            self._kept.size += size
+            if self._kept.size > self._kept.limit:
+                self.narrow(WINDOW)
         if self._window and self._held >= self._window and not self._paused and self._valve is not None:
             self._paused = True
             self._valve.pause_reading()
@@ -123,13 +143,21 @@ class Flight:
         self._valve = None
         self._deserted = None  # whoever made it may hold it
         self.trailers = trailers
+        if not self._readers:
+            self._release()
         self._wake()
 
     def fail(self, error: GatewayError) -> None:
         if not self.ended and self.error is None:
             self.error = error
             self._deserted = None
+            if not self._readers:
+                self._release()
             self._wake()
+
+    def _release(self) -> None:
+        self._kept.size -= self._counted
+        self._counted = 0
 
     def _wake(self) -> None:
         for reader in self._readers:
@@ -150,6 +178,8 @@ class Flight:
 
     def leave(self, reader: Reader) -> None:
         self._readers.discard(reader)
+        if not self._readers and (self.ended or self.error is not None):
+            self._release()
         self._look_around()
         if self._window:
             self._trim()

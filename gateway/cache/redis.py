@@ -52,7 +52,8 @@ WINDOW: Final = 8  # pieces that are asked for at once
 READ_AHEAD: Final = 64 << 20  # bytes of all bodies that are read whole before they are sent; those above are streamed
 LONGEST: Final = 7 * 86_400  # seconds that anything is kept
 PURGE_MARK: Final = 600  # seconds that a purge of a URL without entries is known; no answer takes longer
-MAX_FIELDS: Final = 4 * MAX_VARIANTS  # of a hash; one that has more begins anew
+MAX_FIELDS: Final = 4 * MAX_VARIANTS  # of a hash; one that would have more begins anew
+MAX_BYTES: Final = 512 * 1024  # of a hash, which comes whole with every look-up; the same
 MAX_NAMES: Final = 4096
 PATIENCE: Final = 5.0  # seconds without an attempt to write, when Redis is full
 
@@ -245,7 +246,7 @@ class RedisStore:
         try:
             reply = await self.redis.run(
                 STORE, names.both, field_of(entry.vary), encode_entry(key, entry, stamp), stamp.mark, lifetime,
-                replaces, MAX_FIELDS, HEAD, bulk=True,
+                replaces, MAX_FIELDS, HEAD, MAX_BYTES, bulk=True,
             )  # fmt: skip
         except Away:
             return False
@@ -286,7 +287,7 @@ class RedisStore:
         form = b"f" + field + coding[:16]
         self.was_written(
             await self.redis.run(
-                ADD_FORM, self.names(key).both, field, write, form, encode_form(write, coding, body), bulk=True
+                ADD_FORM, self.names(key).both, field, write, form, encode_form(write, coding, body), MAX_BYTES, bulk=True
             )
         )
 

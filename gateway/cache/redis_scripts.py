@@ -27,21 +27,27 @@ local function as(key, kind)
 end
 as(KEYS[1], 'string')
 """
-# KEYS: the mark, the hash. ARGV: field, frame, mark, milliseconds, the write it replaces or nothing, MAX_FIELDS, HEAD.
-# The head of what it replaced, or nothing; false where it was not done.
+# KEYS: the mark, the hash. ARGV: field, frame, mark, milliseconds, the write it replaces or nothing, MAX_FIELDS, HEAD, MAX_BYTES.
+# The head of what it replaced, or nothing; false where it was not done. A hash that would be too much for one look-up begins
+# anew; its size is that of its values, in a field `s`.
 STORE: Final = Script(
     _MARKS
     + """
 as(KEYS[2], 'hash')
 local hard, soft = mark(redis.call('GET', KEYS[1]))
-local own = mark(redis.call('HGET', KEYS[2], 'p'))
+local own, own_soft = mark(redis.call('HGET', KEYS[2], 'p'))
 local at, milliseconds = tonumber(ARGV[3]), tonumber(ARGV[4])
 if (hard and hard > at) or (own and own > at) then return false end
 local old = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 if ARGV[5] ~= '' and string.sub(old, 5, 12) ~= ARGV[5] then return false end
 if not hard then redis.call('SET', KEYS[1], text(at, 0), 'PX', milliseconds) end
-if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[6]) then redis.call('DEL', KEYS[2]) end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local size = (tonumber(redis.call('HGET', KEYS[2], 's')) or 0) + #ARGV[2] - #old
+if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[6]) or size > tonumber(ARGV[8]) then
+  redis.call('DEL', KEYS[2])
+  if own then redis.call('HSET', KEYS[2], 'p', text(own, own_soft)) end
+  size = #ARGV[2]
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2], 's', size)
 lives(KEYS[1], milliseconds)
 lives(KEYS[2], milliseconds)
 return string.sub(old, 1, tonumber(ARGV[7]))
@@ -54,14 +60,20 @@ if redis.call('TYPE', KEYS[2]).ok ~= 'hash' then return false end
 local old = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 if string.sub(old, 5, 12) ~= ARGV[2] then return false end
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HINCRBY', KEYS[2], 's', -#old)
 return string.sub(old, 1, tonumber(ARGV[3]))
 """
 )
-# KEYS: the mark, the hash. ARGV: field of the entry, its write, field of the form, frame.
+# KEYS: the mark, the hash. ARGV: field of the entry, its write, field of the form, frame, MAX_BYTES.
 ADD_FORM: Final = Script(
     """
 if redis.call('TYPE', KEYS[2]).ok ~= 'hash' then return 0 end
 if string.sub(redis.call('HGET', KEYS[2], ARGV[1]) or '', 5, 12) ~= ARGV[2] then return 0 end
+local more = #ARGV[4] - redis.call('HSTRLEN', KEYS[2], ARGV[3])
+if redis.call('HINCRBY', KEYS[2], 's', more) > tonumber(ARGV[5]) then
+  redis.call('HINCRBY', KEYS[2], 's', -more)
+  return 0
+end
 return redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 """
 )

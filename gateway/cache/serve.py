@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.fetching import Fetches
-from gateway.cache.flight import Kind
+from gateway.cache.flight import Kept, Kind
 from gateway.cache.key import has_two_paths
 from gateway.cache.memory import WHOLE
 from gateway.cache.observe import Observation
@@ -74,7 +74,7 @@ class Visit:
 
 class RouteCache:
     """keys, rules, bypass: of the route. collapses: concurrent requests share a fetch. lock: by which they do so across
-    processes. forms: where answers are kept in content codings. now: Unix seconds."""
+    processes. forms: where answers are kept in content codings. kept: by the fetches of all that share it. now: Unix seconds."""
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class RouteCache:
         collapses: bool = True,
         lock: FetchLock | None = None,
         forms: Forms | None = None,
+        kept: Kept | None = None,
         now: Callable[[], float] = time,
     ) -> None:
         self.keys = keys
@@ -100,7 +101,7 @@ class RouteCache:
         self._collapses = collapses
         self._lock = lock
         self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
-        self.fetches = Fetches(rules, store, now, shares=collapses, across=lock is not None)
+        self.fetches = Fetches(rules, store, now, kept or Kept(), shares=collapses, across=lock is not None)
 
     def is_telling(self, visit: Visit) -> bool:
         """Whether the answer to a request that passes can be about what lies under its key."""

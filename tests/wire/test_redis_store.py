@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.cache.purge import Purge, Scope
+from gateway.cache.redis import MAX_BYTES
 from gateway.cache.redis_names import Names
 from gateway.redis.address import Endpoint, Form, RedisAddress
 from gateway.redis.resp import command
@@ -147,6 +148,55 @@ def test_a_variant_takes_the_place_of_its_like_and_its_pieces_go(server: RedisSe
         assert await bodies(store) == [b"small"]
         with server.client() as asked:
             await eventually(lambda: not list(asked.scan_iter("*:0")))
+
+    on(server, work)
+
+
+def entries_in(asked: Any, names: Names) -> dict[bytes, bytes]:
+    """Those of a key's hash, and its forms."""
+    return {field: frame for field, frame in asked.hgetall(names.hash).items() if field[:1] in b"vf"}
+
+
+def test_a_look_up_never_brings_more_than_half_a_megabyte(server: RedisServer):
+    async def work(store: RedisStore) -> None:
+        name = store.names(KEY).hash
+        with server.client() as asked:
+
+            def counted() -> int:
+                """As the hash says, which is right."""
+                size = int(asked.hget(name, "s"))
+                assert size == sum(map(len, entries_in(asked, store.names(KEY)).values()))
+                return size
+
+            for number in range(60):
+                await put(store, vary=vary(b"cookie", b"%d" % number), body=bytes(30_000))
+                assert counted() <= MAX_BYTES
+                assert (await bodies(store))[0] == bytes(30_000)
+            await put(store, vary=vary(b"cookie", b"59"), body=bytes(10_000))
+            before = counted()
+            found = newest(await store.find(KEY))
+            await store._add_form(KEY, found, found.place.write, b"gzip", bytes(1000))  # type: ignore[attr-defined]
+            await store._add_form(KEY, found, found.place.write, b"gzip", bytes(900))  # type: ignore[attr-defined]
+            assert before < counted() < before + 1000
+            await store._add_form(KEY, found, found.place.write, b"br", bytes(MAX_BYTES))  # type: ignore[attr-defined]
+            assert before < counted() < before + 1000
+            await store.drop(KEY, found)
+            assert counted() < before
+
+    on(server, work)
+
+
+def test_a_purge_of_a_key_is_known_beyond_a_hash_that_begins_anew(server: RedisServer):
+    async def work(store: RedisStore) -> None:
+        await put(store)
+        await store.purge(Purge(Scope.KEY, (KEY,)))
+        with server.client() as asked:
+            known = asked.hget(store.names(KEY).hash, "p")
+            for number in range(30):
+                await put(store, vary=vary(b"cookie", b"%d" % number), body=bytes(30_000))
+            assert asked.hlen(store.names(KEY).hash) < 30
+            assert known
+            assert asked.hget(store.names(KEY).hash, "p") == known
 
     on(server, work)
 
@@ -507,7 +557,7 @@ def test_every_changed_byte_of_an_entry_or_of_a_piece_is_a_miss(server: RedisSer
     async def work(store: RedisStore) -> None:
         await put(store, body=b"small")
         with server.client() as asked:
-            ((field, frame),) = asked.hgetall(names.hash).items()
+            ((field, frame),) = entries_in(asked, names).items()
             for index in range(len(frame)):
                 changed = frame[:index] + bytes([frame[index] ^ 0x55]) + frame[index + 1 :]
                 asked.hset(names.hash, field, changed)
@@ -530,7 +580,7 @@ def test_an_entry_under_the_name_of_another_key_is_a_miss(server: RedisServer):
         await put(store)
         await put(store, other, b"others")
         with server.client() as asked:
-            for field, frame in asked.hgetall(Names(b"gw:", KEY).hash).items():
+            for field, frame in entries_in(asked, Names(b"gw:", KEY)).items():
                 asked.hset(Names(b"gw:", other).hash, field, frame)
         assert not await store.find(other)
 
@@ -541,7 +591,7 @@ def test_an_entry_under_the_field_of_another_variant_is_a_miss(server: RedisServ
     async def work(store: RedisStore) -> None:
         await put(store, vary=vary(b"cookie", b"mine"))
         with server.client() as asked:
-            ((_, frame),) = asked.hgetall(Names(b"gw:", KEY).hash).items()
+            ((_, frame),) = entries_in(asked, Names(b"gw:", KEY)).items()
             asked.hset(Names(b"gw:", KEY).hash, "v1234567890123456", frame)
         assert len(await store.find(KEY)) == 1
 
