@@ -103,7 +103,7 @@ class RouteCacheOptions(Options):
         default=DEFAULT_STALE_IF_ERROR, description="How long one is used when the target fails, if it does not say itself"
     )
     methods: list[Annotated[str, AfterValidator(_method)]] = Field(
-        default=["GET", "HEAD", "POST"], description="Whose responses may be stored"
+        default=["GET", "HEAD", "POST"], description="Whose responses may be stored; HEAD is answered by what GET has stored"
     )
     key: Annotated[list[KeyPart], Texts] = Field(
         default=list(PARTS), description="What distinguishes requests: host, path, query, header:NAME, cookie:NAME"
@@ -129,8 +129,10 @@ class RouteCacheOptions(Options):
             yield Wrong("path is missing: all pages would be one", 'add "path"', ("key",))
         if given.get("query") is not None and QUERY not in key:
             yield Wrong('has no effect: "query" is not part of the key', "leave it out", ("query",))
-        if given.get("methods") == []:
-            yield Wrong("nothing would be stored", "leave the cache out", ("methods",))
+        methods = given.get("methods")
+        if isinstance(methods, list | tuple) and all(method == "HEAD" for method in methods):
+            hint = 'add "GET"' if "HEAD" in methods else "leave the cache out"
+            yield Wrong("nothing would be stored", hint, ("methods",))
 
 
 CacheSwitch = Annotated[

@@ -22,7 +22,7 @@ def lint(config: Config) -> list[Fault]:
     return sorted(
         [
             *_unused_upstreams(config), *_shadowed_routes(config), *_idle_prefixes(config), *_open_cookies(config),
-            *_unused_stores(config),
+            *_unused_stores(config), *_shared_splits(config), *_endless_objects(config),
         ],
         key=lambda fault: (fault.line, fault.column),
     )
@@ -46,6 +46,35 @@ def _unused_stores(config: Config) -> list[Fault]:
     if shared and not any(config.cache_for(route) for route in config.routes):
         faults.append(config.source.fault(("cache", "store"), "no route has a cache", "add cache = true to a route"))
     return faults
+
+
+def _shared_splits(config: Config) -> list[Fault]:
+    """A cache gives what the first share has answered to everybody."""
+    return [
+        config.source.fault(
+            ("routes", index, "split"), "the cache gives the answers of one share to the clients of all",
+            "leave the cache of this route out, or give each share a route of its own",
+        )
+        for index, route in enumerate(config.routes)
+        if len(route.split) > 1 and config.cache_for(route) is not None
+    ]  # fmt: skip
+
+
+def _endless_objects(config: Config) -> list[Fault]:
+    """Responses that are gathered, and then find no room."""
+    if config.cache.store != "memory":
+        return []
+    places: list[tuple[tuple[str | int, ...], int]] = [(("cache", "max_object"), config.cache.max_object)]
+    for index, route in enumerate(config.routes):
+        options = config.cache_for(route)
+        if options is not None and options.max_object is not None:
+            places.append((("routes", index, "cache", "max_object"), options.max_object))
+    used = any(config.cache_for(route) is not None for route in config.routes)
+    return [
+        config.source.fault(place, "is more than the memory of the cache", "make it smaller, or cache.memory larger")
+        for place, size in places
+        if used and size > config.cache.memory
+    ]
 
 
 def _shadowed_routes(config: Config) -> list[Fault]:

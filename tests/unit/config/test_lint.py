@@ -48,6 +48,25 @@ def test_a_redis_that_nothing_uses_is_told():
     assert warnings(f'[redis]\nurl = ""\n{route}') == []
 
 
+def test_a_cache_over_a_split_is_told():
+    split = 'split = [{ upstream = "http://a" }, { upstream = "http://b" }]\n'
+    assert warnings(f"[[routes]]\n{split}cache = true") == [
+        "routes.toml:2: routes[0].split: the cache gives the answers of one share to the clients of all; "
+        "leave the cache of this route out, or give each share a route of its own"
+    ]
+    assert warnings(f"[[routes]]\n{split}") == []
+
+
+def test_objects_that_the_memory_can_not_hold_are_told():
+    route = '[[routes]]\nupstream = "http://a"\ncache = {'
+    message = "is more than the memory of the cache; make it smaller, or cache.memory larger"
+    assert warnings(f'[cache]\nmemory = "1MiB"\n{route} }}') == [f"routes.toml:1: cache.max_object: {message}"]
+    small = '[cache]\nmemory = "1MiB"\nmax_object = "1MiB"\n'
+    assert warnings(f'{small}{route} max_object = "2MiB" }}') == [f"routes.toml:6: routes[0].cache.max_object: {message}"]
+    assert warnings(f"{small}{route} }}") == []
+    assert warnings('[cache]\nmemory = "1MiB"\n[[routes]]\nupstream = "http://a"') == []
+
+
 def test_a_prefix_that_no_path_begins_with_is_told():
     text = '[[routes]]\npath = "/api/*"\nstrip_prefix = "/v1"\nupstream = "http://a"'
     assert warnings(text) == ['routes.toml:3: routes[0].strip_prefix: no path of "/api/*" begins with "/v1"']
