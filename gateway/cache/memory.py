@@ -179,11 +179,13 @@ class MemoryStore:
         others = tuple(other for other in shelf.entries if other is not old and other.vary != new.vary)
         return self._lay(key, (new, *others))
 
-    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
+    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
         shelf = self._shelves.get(key)
-        if shelf is not None and entry in shelf.entries and shelf.size + len(body) <= self._small.limit:
-            entry.forms[coding] = body
-            self._lay(key, shelf.entries)
+        if shelf is None or entry not in shelf.entries or shelf.size + len(body) > self._small.limit:
+            return False
+        entry.forms[coding] = body
+        self._lay(key, shelf.entries)
+        return True
 
     async def drop(self, key: bytes, entry: Entry) -> None:
         shelf = self._shelves.get(key)

@@ -272,15 +272,12 @@ class RedisStore:
         """Milliseconds from now."""
         return int(min(entry.kept_until - self.clock(), LONGEST) * 1000)
 
-    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
+    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
         """Forms lie with their entry, and so only small ones; a larger answer is coded again where it is found."""
-        entry.forms[coding] = body
-        self.share_form(key, entry, coding, body)
-
-    def share_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
-        """For others, and without keeping it here."""
-        if isinstance(entry.place, Stamp) and len(body) <= INLINE and self.has_room(key):
-            self.spawn(partial(self._add_form, key, entry, entry.place.write, coding, body))
+        if not isinstance(entry.place, Stamp) or len(body) > INLINE or not self.has_room(key):
+            return False
+        self.spawn(partial(self._add_form, key, entry, entry.place.write, coding, body))
+        return True
 
     async def _add_form(self, key: bytes, entry: Entry, write: bytes, coding: bytes, body: bytes) -> None:
         field = field_of(entry.vary)

@@ -17,7 +17,7 @@ from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.fetching import Fetches
 from gateway.cache.flight import Kept, Kind
 from gateway.cache.key import has_two_paths
-from gateway.cache.memory import WHOLE
+from gateway.cache.memory import PIECE, WHOLE
 from gateway.cache.observe import Observation
 from gateway.cache.ready import ReadyAnswers
 from gateway.cache.receive import NOT_MODIFIED
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.cache.invalidate import Invalidator
     from gateway.cache.key import Bypass, KeyRule
     from gateway.cache.receive import Receiver
+    from gateway.cache.render import Rendering
     from gateway.cache.rules import Rules
     from gateway.cache.source import Source
     from gateway.cache.store import FetchLock, Lease, Store
@@ -99,6 +100,7 @@ class RouteCache:
         self._tasks = tasks
         self._bypass = bypass
         self._collapses = collapses
+        self._forms = forms
         self._lock = lock
         self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
         self.fetches = Fetches(rules, store, now, kept or Kept(), shares=collapses, across=lock is not None)
@@ -392,16 +394,19 @@ class RouteCache:
         if rendering is None:
             return False
         first, end = rendering.span
+        headers = rendering.headers
+        form = self._form(visit, entry, rendering)
+        if form is not None:
+            headers, (first, end) = form[0], (0, len(form[1]))
         pieces: AsyncIterator[bytes] | None = None
         piece = b""
         if visit.ask.method == b"GET" and first < end:
-            pieces = self._pieces(visit, entry, rendering.span)
+            pieces = self._pieces(visit, entry, (first, end)) if form is None else _cut_up(form[1])
             try:
                 piece = await anext(pieces, b"")
             except LookupError:
                 return False
         exchange.cache = outcome
-        headers = rendering.headers
         headers.append((b"cache-status", outcome.value()))
         if rendering.status not in {204, NOT_MODIFIED}:
             headers.append((b"content-length", b"%d" % (end - first)))
@@ -413,6 +418,13 @@ class RouteCache:
         except LookupError as exc:
             raise GatewayError(f"the store has lost the rest of a body: {exc}") from None
         return True
+
+    def _form(self, visit: Visit, entry: Entry, rendering: Rendering) -> tuple[Headers, bytes] | None:
+        """Fields and body of the coded form in which a whole answer goes out; None where it goes out as it is."""
+        if self._forms is None or entry.part is not None or rendering.status != entry.status:
+            return None
+        coding = self._forms.coding(visit.exchange, visit.key, entry)
+        return None if coding is None else (self._forms.headers(rendering.headers, coding), entry.forms[coding])
 
     async def _pieces(self, visit: Visit, entry: Entry, span: Span) -> AsyncIterator[bytes]:
         first, end = span
@@ -443,6 +455,11 @@ def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | No
     if verdict is Verdict.VALIDATE:
         return Forward.STALE
     return Forward.PARTIAL if entry.part is not None else Forward.MISS
+
+
+async def _cut_up(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), PIECE):
+        yield body[at : at + PIECE]
 
 
 async def _send(

@@ -65,8 +65,9 @@ class Store(Protocol):
         """After a validation: `new` has the body of `old` and takes its place. False where it was not done, as when `old` is
         not there any more or a purge that takes it came after `mark`."""
 
-    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
-        """Keep a content-coded form of the entry's body beside it (`entry.forms`), if there is room; without waiting.
+    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
+        """Keep a content-coded form of the entry's body beside it (`entry.forms`), without waiting. False where there is no
+        room for it.
 
         entry: one that this store gave, or holds by now.
         """

@@ -116,9 +116,9 @@ class TieredStore:
         is_held = await self.memory.renew(key, old, new, ours)
         return await self.shared.renew(key, old, new, theirs) or is_held
 
-    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> None:
-        self.memory.add_form(key, entry, coding, body)
-        self.shared.share_form(key, entry, coding, body)
+    def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
+        is_held = self.memory.add_form(key, entry, coding, body)
+        return self.shared.add_form(key, entry, coding, body) or is_held
 
     # ------------------------------------------------------------ taking out
 

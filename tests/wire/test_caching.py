@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
+import brotli
 import pytest
+import zstandard
 
 from support.caching import date
 from support.client import connected, get
 from support.origin import Visit, hang, origin, raw, reset, respond
+from support.redis import redis_server
 from support.serving import ENTRANCES, Entrance, Pair, forwarding, gateway, in_front
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 FRESH = "Cache-Control: max-age=60"
 STALE = "Cache-Control: max-age=0, stale-if-error=60"
 ETAG = 'ETag: "1"'
+PATIENCE = 20.0  # seconds
 
 
 def cached(answer: Answer) -> bytes:
@@ -550,6 +556,41 @@ def test_a_hit_is_compressed_once_beside_the_requests():
         unchanged = get(pair.port, "/form", "Accept-Encoding: gzip", 'If-None-Match: W/"1"')
         assert (unchanged.status, unchanged.get("etag")) == (304, b'W/"1"')
         assert len(pair.origin.requests) == 1
+
+
+DECODED = {
+    "gzip": gzip.decompress,
+    "br": brotli.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+
+
+@pytest.mark.parametrize(("store", "size"), [("memory", 12_000), ("memory", 600_000), ("redis", 12_000), ("redis", 60_000), ("tiered", 600_000)])
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+@pytest.mark.parametrize("entrance", ["express", "http1"])
+def test_a_hit_of_any_size_costs_no_compression_in_any_store(entrance: Entrance, coding: str, store: str, size: int):
+    text = (b"compress me " * size)[:size]
+    options: dict[str, Any] = {"cache": {"store": store}}
+    with redis_server() if store != "memory" else nullcontext() as redis:
+        if redis is not None:
+            options["redis"] = {"url": redis.url}
+        with origin(respond(200, text, FRESH, ETAG, "Content-Type: text/plain"), respond(500)) as server:
+            with gateway({**forwarding(server.url, cache=True, compression=True), **options}, entrance) as front:
+                assert get(front.port, "/form").body == text
+
+                def coded() -> Answer:
+                    return get(front.port, "/form", f"Accept-Encoding: {coding}")
+
+                answer = coded()
+                until = time.monotonic() + PATIENCE
+                while answer.get("content-length") is None and time.monotonic() < until:  # it has none when encoded on its way
+                    answer = coded()
+                assert DECODED[coding](answer.body) == text
+                assert answer.get("content-encoding") == coding.encode()
+                assert answer.get("content-length") == b"%d" % len(answer.body)
+                assert get(front.port, "/form").body == text
+                part = get(front.port, "/form", f"Accept-Encoding: {coding}", "Range: bytes=12-23")
+                assert (part.status, part.body, part.get("content-encoding")) == (206, b"compress me ", None)
 
 
 # ---------------------------------------------------------------- who may not change what others get
