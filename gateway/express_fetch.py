@@ -49,6 +49,9 @@ class FetchingTrip(Trip):
         fetched.stop = self._stop
 
     def set_out(self, route: Route) -> None:
+        if route.cache is not None and route.cache.asks_plain:
+            fields = self._snapshot.request_fields.of(self._exchange)
+            self._headers = [pair for pair in fields if pair[0] != b"accept-encoding"]
         try:
             super().set_out(route)
         except Exception as exc:

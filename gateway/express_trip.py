@@ -108,8 +108,9 @@ class Trip(Sent):
         upstream = share.upstream
         exchange.upstream_name = upstream.name
         if route.pipeline.prepares:
-            self._headers = headers = self._snapshot.request_fields.of(exchange)
-            route.pipeline.prepare(exchange, headers)
+            if self._headers is None:
+                self._headers = self._snapshot.request_fields.of(exchange)
+            route.pipeline.prepare(exchange, self._headers)
         target = upstream.pick(exchange, ())
         if target is None:
             raise NoTarget(f"upstream {upstream.name} has no target")

@@ -32,15 +32,17 @@ READS: Final = frozenset({b"GET", b"HEAD"})
 class Ask:
     """headers: all fields of the request. concerns: those that are about caching, conditions and ranges.
 
-    heed: whether its Cache-Control and Pragma count.
+    heed: whether its Cache-Control and Pragma count. plain: whether the cache asks for answers without a content coding,
+    whatever the client accepts, since it codes them itself.
     """
 
-    __slots__ = ("concerns", "directives", "headers", "heed", "method")
+    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain")
 
-    def __init__(self, method: bytes, headers: Headers, *, heed: bool = True) -> None:
+    def __init__(self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False) -> None:
         self.method = method
         self.headers = headers
         self.heed = heed
+        self.plain = plain
         self.concerns = concerns = [pair for pair in headers if pair[0] in _RELEVANT]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
 
@@ -64,18 +66,24 @@ class Ask:
         ranges = [value for name, value in self.concerns if name == b"range"]
         return ranges[0] if len(ranges) == 1 and self.method == b"GET" else None
 
+    def selecting(self, *, coded: bool) -> Headers:
+        """The fields that select among variants. coded: among those in a content coding."""
+        if coded or not self.plain:
+            return self.headers
+        return [pair for pair in self.headers if pair[0] != b"accept-encoding"]
+
     def concern(self, name: bytes) -> bytes | None:
         return next((value for field, value in self.concerns if field == name), None)
 
 
-def ask_of(exchange: Exchange, *, heed: bool) -> Ask:
+def ask_of(exchange: Exchange, *, heed: bool, plain: bool = False) -> Ask:
     """What an exchange asks; the same for all that have the same fields."""
     fields = exchange.fields
     if fields is None or exchange.headers is not fields.headers:
-        return Ask(exchange.method, exchange.headers, heed=heed)
+        return Ask(exchange.method, exchange.headers, heed=heed, plain=plain)
     asked = fields.asked
-    if not isinstance(asked, Ask) or asked.method != exchange.method or asked.heed is not heed:
-        fields.asked = asked = Ask(exchange.method, exchange.headers, heed=heed)
+    if not isinstance(asked, Ask) or asked.method != exchange.method or asked.heed is not heed or asked.plain is not plain:
+        fields.asked = asked = Ask(exchange.method, exchange.headers, heed=heed, plain=plain)
     return asked
 
 

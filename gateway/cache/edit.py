@@ -16,15 +16,18 @@ _THE_CLIENTS: Final = CONDITIONS | {b"range"}
 
 class FetchEdit:
     """validate: the entry to ask about. complete: the incomplete entry whose rest is wanted. keep_range: the client's own
-    Range and If-Range go along."""
+    Range and If-Range go along. plain: the answer is wanted without a content coding."""
 
     __slots__ = ("_added", "_drop", "_keys")
 
     def __init__(
-        self, keys: KeyRule, *, validate: Entry | None = None, complete: Entry | None = None, keep_range: bool = False
-    ) -> None:
+        self, keys: KeyRule, *, validate: Entry | None = None, complete: Entry | None = None, keep_range: bool = False,
+        plain: bool = False,
+    ) -> None:  # fmt: skip
         self._keys = keys
         self._drop = _THE_CLIENTS - {b"range", b"if-range"} if keep_range else _THE_CLIENTS
+        if plain:
+            self._drop |= {b"accept-encoding"}
         self._added: Headers = []
         if validate is not None:
             self._added = conditions(validate)

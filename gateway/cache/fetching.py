@@ -100,19 +100,21 @@ class Fetched:
 class Fetches:
     """flights: by trail. refused: keys whose answers could not be stored lately, so that nobody waits for them. now: Unix
     seconds. kept: by the flights of all routes. shares: whether requests share fetches at all; across: also with other
-    processes."""
+    processes. plain: see `Ask`."""
 
-    __slots__ = ("_across", "_now", "_refused_until", "_rules", "_shares", "_store", "flights", "kept", "refused")
+    __slots__ = ("_across", "_now", "_plain", "_refused_until", "_rules", "_shares", "_store", "flights", "kept", "refused")
 
     def __init__(
-        self, rules: Rules, store: Store, now: Callable[[], float], kept: Kept, *, shares: bool, across: bool
-    ) -> None:
+        self, rules: Rules, store: Store, now: Callable[[], float], kept: Kept, *, shares: bool, across: bool,
+        plain: bool,
+    ) -> None:  # fmt: skip
         self.kept = kept
         self._rules = rules
         self._store = store
         self._now = now
         self._shares = shares
         self._across = across
+        self._plain = plain
         self.flights: dict[Trail, Flight] = {}
         self._refused_until = 0.0  # Unix seconds; after that none is
         self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
@@ -123,7 +125,7 @@ class Fetches:
         key = exchange.missed
         if not key or self._across or exchange.method != b"GET" or not self._store.shows_all:
             return None
-        ask = Ask(b"GET", exchange.headers, heed=self._rules.heed_requests)
+        ask = Ask(b"GET", exchange.headers, heed=self._rules.heed_requests, plain=self._plain)
         trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
         if ask.concerns or (trail is not None and trail in self.flights):
             return None

@@ -11,6 +11,7 @@ from gateway.cache.reuse import select
 from gateway.cache.status import Forward, Outcome
 from gateway.cache.storable import Answered, Refusal, storable
 from gateway.cache.update import head_agrees, updated
+from gateway.rfc.encoding import is_coded
 from gateway.rfc.message import SAFE
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Observation:
     async def _freshen(self, head: ResponseHead) -> None:
         visit, cache = self._visit, self._cache
         entry = select(await cache.store.find(visit.key), visit.ask)
-        if entry is None or head.status != 200:
+        if entry is None or head.status != 200 or is_coded(head.headers) != is_coded(entry.headers):
             return
         now = cache.now()
         if head_agrees(entry, head.status, head.headers):
@@ -81,7 +82,7 @@ class Observation:
 
 
 def _as_get(visit: Visit) -> Ask:
-    return Ask(b"GET", visit.ask.headers)
+    return Ask(b"GET", visit.ask.headers, plain=visit.ask.plain)
 
 
 class Gathering:

@@ -51,7 +51,7 @@ class ReadyAnswers:
         if not entries:
             exchange.missed = key
             return None
-        ask = ask_of(exchange, heed=self._heed)
+        ask = ask_of(exchange, heed=self._heed, plain=self._forms is not None)
         entry = select(entries, ask)
         if entry is None or entry.length > WHOLE or reuse(entry, ask, now) is not USE:
             return None

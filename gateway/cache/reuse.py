@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from gateway.rfc.encoding import is_coded
 from gateway.rfc.ranges import UNSATISFIABLE, parse_range, resolve
 from gateway.rfc.vary import selects
 
@@ -35,7 +36,7 @@ def select(entries: Sequence[Entry], ask: Ask) -> Entry | None:
     """The first of the variants, which come newest first, that the request's fields select."""
     for entry in entries:
         vary = entry.vary
-        if not vary or selects(vary, ask.headers, _language(entry)):
+        if not vary or selects(vary, ask.selecting(coded=is_coded(entry.headers)), _language(entry)):
             return entry
     return None
 

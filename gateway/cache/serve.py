@@ -29,6 +29,7 @@ from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import Exchange, Reply, ResponseHead
 from gateway.outgoing import wants_trailers
 from gateway.rfc.conditional import is_not_modified, not_modified_fields
+from gateway.rfc.encoding import is_coded
 from gateway.rfc.freshness import date_of
 from gateway.rfc.ranges import cut
 from gateway.rfc.vary import normalised
@@ -101,9 +102,10 @@ class RouteCache:
         self._bypass = bypass
         self._collapses = collapses
         self._forms = forms
+        self.asks_plain = forms is not None  # what it keeps in codings it codes itself, once, and not the target for each of them
         self._lock = lock
         self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
-        self.fetches = Fetches(rules, store, now, kept or Kept(), shares=collapses, across=lock is not None)
+        self.fetches = Fetches(rules, store, now, kept or Kept(), shares=collapses, across=lock is not None, plain=self.asks_plain)
 
     def is_telling(self, visit: Visit) -> bool:
         """Whether the answer to a request that passes can be about what lies under its key."""
@@ -116,7 +118,7 @@ class RouteCache:
 
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
         """What `ready.answer` did not. Raises GatewayError."""
-        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests)
+        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
         visit = Visit(exchange, ask, exchange.missed or self.keys.key(exchange), delivery, source, body)
         if exchange.method not in READS:
             await self._pass(visit, Forward.METHOD)
@@ -182,7 +184,8 @@ class RouteCache:
         if ask.is_authorized and not any(known.for_authorized for known in entries):
             return None  # its answer is hardly for others
         names = entries[0].vary if entries else ()
-        return visit.key, tuple(normalised(name, ask.headers) for name, _ in names)
+        selecting = ask.selecting(coded=bool(entries) and is_coded(entries[0].headers))
+        return visit.key, tuple(normalised(name, selecting) for name, _ in names)
 
     async def _follow(self, visit: Visit, flight: Flight, reason: bytes) -> bool:
         """Share somebody else's fetch. False where its answer does not suit, will not come or is late."""
@@ -235,7 +238,7 @@ class RouteCache:
 
     def carry_on(self, fetched: Fetched, source: Source) -> None:
         """Make a fetch that the express lane has begun, and whose answer has not come, in a task of its own."""
-        self._send_out(fetched, source, FetchEdit(self.keys))
+        self._send_out(fetched, source, FetchEdit(self.keys, plain=self.asks_plain))
 
     async def _receive(
         self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: bytes
@@ -271,7 +274,7 @@ class RouteCache:
 
     def _start(self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False) -> Fetched:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
-        ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests)
+        ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
         fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail, alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
         edit = FetchEdit(
@@ -279,6 +282,7 @@ class RouteCache:
             validate=None if old is None or old.part is not None else old,
             complete=old if completes else None,
             keep_range=ask.asked_range is not None and (old is None or old.part is not None),
+            plain=self.asks_plain,
         )
         self._send_out(fetched, visit.source, edit)
         return fetched

@@ -14,6 +14,7 @@ from gateway.cache.rules import OUR_TARGET, TARGETS, Rules
 from gateway.cache.tags import tags_of
 from gateway.rfc.cache_control import Directives, parse_directives, targeted_directives
 from gateway.rfc.dates import format_date
+from gateway.rfc.encoding import is_coded
 from gateway.rfc.forwarded import CLIENTS
 from gateway.rfc.freshness import HEURISTIC_STATUSES, born_at, explicit_lifetime, heuristic_lifetime
 from gateway.rfc.headers import is_event_stream
@@ -35,7 +36,6 @@ NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
 _NOT_STORED_OF_PARTS: Final = NOT_STORED | {b"content-length", b"content-range"}
 _TARGETED: Final = frozenset(TARGETS)
 _CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
-_PLAIN: Final = frozenset({b"", b"identity"})
 
 
 class Refusal(Enum):
@@ -190,10 +190,11 @@ def vary_of(ask: Ask, headers: Headers, written: frozenset[bytes]) -> Vary | Non
     names = vary_names([value for name, value in chosen_by if name == b"vary"])
     if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names) or not written.isdisjoint(names):
         return None
-    coded = any(name == b"content-encoding" and value.strip().lower() not in _PLAIN for name, value in chosen_by)
+    coded = is_coded(chosen_by)
     if coded and b"accept-encoding" not in names:
         names = tuple(sorted((*names, b"accept-encoding")))
-    return tuple((name, normalised(name, ask.headers)) for name in names)
+    selecting = ask.selecting(coded=coded)
+    return tuple((name, normalised(name, selecting)) for name in names)
 
 
 def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part: Part | None) -> float | Refusal:

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.compress import CODINGS, KNOWN_CODINGS
-from gateway.rfc.encoding import add_vary, negotiate, weaken
+from gateway.rfc.encoding import add_vary, is_coded, negotiate, weaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -168,12 +168,9 @@ class Compression:
 def _is_plain(headers: Headers) -> bool:
     """True where the body is not encoded yet and nobody forbids to transform it."""
     for name, value in headers:
-        if name == b"content-encoding":
-            if value.strip().lower() not in (b"", b"identity"):
-                return False
-        elif name == b"cache-control" and b"no-transform" in value.lower():
+        if name == b"cache-control" and b"no-transform" in value.lower():
             return False
-    return True
+    return not is_coded(headers)
 
 
 def encoded_form(headers: Headers, coding: bytes) -> Headers:

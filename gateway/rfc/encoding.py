@@ -12,6 +12,7 @@ Pair = tuple[bytes, bytes]
 
 _QVALUE: Final = rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
 _MEMBER: Final = re.compile(rb"[ \t]*([!#$%%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(%b)[ \t]*)?" % _QVALUE).fullmatch
+_NO_CODING: Final = frozenset({b"", b"identity"})
 _MEMBERS: Final = 256  # of Accept-Encoding that are looked at
 
 
@@ -39,6 +40,11 @@ def _weights(accepted: bytes) -> dict[bytes, float]:
         if matched is not None:
             weights[matched[1].lower()] = float(matched[2]) if matched[2] is not None else 1.0
     return weights
+
+
+def is_coded(headers: list[Pair]) -> bool:
+    """Whether a response with these fields has a body in a content coding."""
+    return any(name == b"content-encoding" and value.strip(b" \t").lower() not in _NO_CODING for name, value in headers)
 
 
 def add_vary(headers: list[Pair], name: bytes) -> None:

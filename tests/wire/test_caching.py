@@ -593,6 +593,37 @@ def test_a_hit_of_any_size_costs_no_compression_in_any_store(entrance: Entrance,
                 assert (part.status, part.body, part.get("content-encoding")) == (206, b"compress me ", None)
 
 
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_where_the_gateway_codes_answers_itself_all_clients_share_one(entrance: Entrance):
+    text = b"compress me " * 1000
+    with in_front(entrance, respond(200, text, FRESH, "Vary: Accept-Encoding", "Content-Type: text/plain"), cache=True, compression=True) as pair:
+        accepted = [["Accept-Encoding: gzip, deflate, br, zstd"], [], ["Accept-Encoding: br"], ["Accept-Encoding: identity"], ["Accept-Encoding: gzip;q=0.5"]]
+        answers = [get(pair.port, "/one", *fields) for fields in accepted]
+        assert [answer.get("content-encoding") is not None for answer in answers] == [True, False, True, False, True]
+        assert [request.get("accept-encoding") for request in pair.origin.requests] == [None]
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_a_target_that_codes_unasked_is_answered_to_those_alone_who_accept_it(entrance: Entrance):
+    coded = respond(200, gzip.compress(b"text"), FRESH, "Content-Encoding: gzip", "Content-Type: text/plain")
+    with in_front(entrance, coded, cache=True, compression=True) as pair:
+        for _ in range(2):
+            assert get(pair.port, "/unasked", "Accept-Encoding: gzip").get("content-encoding") == b"gzip"
+        assert len(pair.origin.requests) == 1
+        assert cached(get(pair.port, "/unasked")) == b"gateway; fwd=vary-miss; stored"
+
+
+def test_a_head_that_is_answered_in_a_coding_says_nothing_of_the_plain_answer():
+    async def step(visit: Visit) -> None:
+        head = visit.request.method == b"HEAD"
+        await respond(200, b"" if head else b"text", FRESH, 'ETag: "gz"' if head else ETAG, *(["Content-Encoding: gzip"] if head else []))(visit)
+
+    with in_front("express", step, cache=True, compression=True) as pair:
+        get(pair.port, "/h")
+        get(pair.port, "/h", "Accept-Encoding: gzip", "Cache-Control: no-cache", method="HEAD")
+        assert cached(get(pair.port, "/h")).startswith(b"gateway; hit; ttl=")
+
+
 # ---------------------------------------------------------------- who may not change what others get
 
 
