@@ -129,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     cache = verbs.add_parser("cache", help="what the cache of a gateway that runs holds, and what it was asked for")
     _add_config(cache)
     cache.add_argument("url", nargs="?", metavar="URL", help="all about this one: https://host/path?query")
+    cache.add_argument("-H", "--header", action="append", default=[], metavar="LINE",
+                       help="with URL: a request that has this field, such as 'Accept-Language: de'")  # fmt: skip
     cache.add_argument("--json", action="store_true", help="what every process said, as JSON")
     cache.set_defaults(run=_cache)
 
@@ -183,7 +185,8 @@ def _check(options: argparse.Namespace) -> int:
 def _cache(options: argparse.Namespace) -> int:
     from gateway.admin.cache_report import overview, verdict  # no event loop is needed to check a file
 
-    target = "/cache" if options.url is None else f"/cache?{urlencode({'url': options.url})}"
+    asked = [("url", options.url), *(("header", line) for line in options.header)]
+    target = "/cache" if options.url is None else f"/cache?{urlencode(asked)}"
     said = _ordered(options, "cache", "GET", target)
     if options.json:
         print(json.dumps(said, indent=2))

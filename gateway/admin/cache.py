@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from gateway.admin.guard import Refused
 from gateway.cache.ask import Ask
 from gateway.cache.key import is_ambiguous
-from gateway.cache.reuse import reuse
+from gateway.cache.reuse import reuse, select
 from gateway.cache.status import WORDS
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 TOP: Final = 20  # keys and tags that are listed
+OTHERS: Final = "for-others"  # of a variant that other values of what `vary` names select
 _ANSWERED: Final = ("hit", "stale", "revalidated", "collapsed")  # without a body from the target of one's own
 
 
@@ -36,25 +37,30 @@ async def cache(gateway: Gateway, order: Order) -> Json:
     if caching is None:
         raise Refused(409, "no route of this gateway has a cache")
     url = order.query.get("url")
-    return _overview(caching) if url is None else await _verdict(gateway, caching, url)
+    if url is None:
+        return await _overview(caching)
+    lines = [value for name, value in parse_qsl(order.target.partition("?")[2]) if name == "header"]
+    return await _verdict(gateway, caching, _exchange(url, lines), url)
 
 
-def _overview(caching: Caching) -> Json:
+async def _overview(caching: Caching) -> Json:
     usage = caching.store.usage()
-    held = [(key, shelf.hits, shelf.size, shelf.entries) for key, shelf in caching.held()]
+    fill = await caching.fill()
+    held = caching.held()
     tags: dict[bytes, int] = {}
-    for _, _, _, entries in held:
-        for tag in {tag for entry in entries for tag in entry.tags}:
+    for look in held:
+        for tag in look.tags:
             tags[tag] = tags.get(tag, 0) + 1
     return {
         "store": {
             "kind": caching.options.store, "entries": usage.entries, "bytes": usage.bytes_held, "limit": usage.bytes_limit,
             "purged": usage.purged, "current": caching.store.is_current,
         },
+        "redis": None if fill is None else {"keys": fill.keys, "used": fill.used, "limit": fill.limit},
         "routes": {name: _results(caching, name) for name in caching.routes},
         "top_keys": [
-            {"key": _text(key), "hits": hits, "bytes": size, "entries": len(entries)}
-            for key, hits, size, entries in nlargest(TOP, held, key=lambda one: one[1])
+            {"key": _text(look.key), "hits": look.hits, "bytes": look.size, "entries": look.entries}
+            for look in nlargest(TOP, held, key=lambda look: look.hits)
         ],
         "top_tags": [{"tag": _text(tag), "keys": count} for tag, count in nlargest(TOP, tags.items(), key=lambda one: one[1])],
     }  # fmt: skip
@@ -70,8 +76,7 @@ def _results(caching: Caching, route: str) -> Json:
 # ---------------------------------------------------------------- one URL
 
 
-async def _verdict(gateway: Gateway, caching: Caching, url: str) -> Json:
-    exchange = _exchange(url)
+async def _verdict(gateway: Gateway, caching: Caching, exchange: Exchange, url: str) -> Json:
     try:
         route = gateway.snapshot.route(exchange)
     except GatewayError as error:
@@ -81,17 +86,20 @@ async def _verdict(gateway: Gateway, caching: Caching, url: str) -> Json:
         return {"url": url, "route": route.name, "verdict": "its route has no cache"}
     key = found.keys.key(exchange)
     said = {"url": url, "route": route.name, "key": _text(key)}
+    ask = Ask(b"GET", exchange.headers, heed=found.rules.heed_requests, plain=found.asks_plain)
     if is_ambiguous(exchange):
-        return {**said, "verdict": "passes: the path can be read in two ways"}
+        return {**said, "verdict": "passes: the path can be read in two ways, or Connection names fields"}
+    if found.ready.passes(exchange) or ask.is_odd:
+        return {**said, "verdict": "passes: a bypass of the route, or a field that makes it another request"}
     now = found.now()
     entries = await caching.store.find(key)
     refused = "; its answers could not be stored lately" if found.fetches.is_refused(key) else ""
     verdict = f"{len(entries)} stored" if entries else f"nothing is stored{refused}"
-    return {**said, "verdict": verdict, "entries": [_entry(entry, now) for entry in entries]}
+    return {**said, "verdict": verdict, "entries": [_entry(entry, ask, now) for entry in entries]}
 
 
-def _exchange(url: str) -> Exchange:
-    """A plain GET of the URL."""
+def _exchange(url: str, lines: list[str]) -> Exchange:
+    """A GET of the URL with these header lines."""
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme.encode("ascii"), parts.netloc.encode("ascii")
@@ -101,16 +109,22 @@ def _exchange(url: str) -> Exchange:
         raise Refused(422, f'"{url}" is not a URL: it is to be percent-encoded') from None
     if scheme not in (b"http", b"https") or not host:
         raise Refused(422, f'"{url}" is not a URL; write "https://host/path"')
-    exchange = Exchange(b"GET", target, query, [(b"host", host)], scheme=scheme)
+    headers = [(b"host", host)]
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise Refused(422, f'"{line}" is not a header field; write "Name: value"')
+        headers.append((name.strip().lower().encode("latin-1", "replace"), value.strip().encode("latin-1", "replace")))
+    exchange = Exchange(b"GET", target, query, headers, scheme=scheme)
     exchange.host = host
     return exchange
 
 
-def _entry(entry: Entry, now: float) -> Json:
-    """What is stored and what would be done with it, for a GET that asks for nothing special."""
+def _entry(entry: Entry, ask: Ask, now: float) -> Json:
+    """What is stored and what would be done with it."""
     return {
         "status": entry.status,
-        "verdict": reuse(entry, Ask(b"GET", []), now).value,
+        "verdict": reuse(entry, ask, now).value if select((entry,), ask) is entry else OTHERS,
         "age": int(now - entry.born_at),
         "fresh_for": int(entry.fresh_until - now),
         "stale_while_revalidate": entry.stale_while_revalidate,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 TOP: Final = 10
+_SHOWN: Final = ("part", "vary", "tags", "etag", "last_modified", "stale_while_revalidate", "stale_if_error", "forms")
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
 
@@ -23,8 +24,11 @@ def overview(processes: Sequence[Json]) -> str:
     several = f" in {len(stores)} processes" if len(stores) > 1 else ""
     limit = f" of {size(total['limit'])}" if total["limit"] else ""
     alone = "" if all(store["current"] for store in stores) else "; redis is away"
+    is_held = stores[0]["kind"] != "redis"
+    held = f"{size(total['bytes'])}{limit}{several}, {total['entries']} entries, " if is_held else ""
     lines = [
-        f"{stores[0]['kind']}: {size(total['bytes'])}{limit}{several}, {total['entries']} entries, {total['purged']} purged{alone}",
+        f"{stores[0]['kind']}: {held}{total['purged']} purged{alone}",
+        *_fill(processes),
         "",
         *table(["route", "requests", *WORDS, "hit ratio"], _routes(processes)),
     ]
@@ -34,6 +38,14 @@ def overview(processes: Sequence[Json]) -> str:
         if rows:
             lines += ["", *table(heading, ([str(count), name] for name, count in rows))]
     return "\n".join(lines)
+
+
+def _fill(processes: Sequence[Json]) -> Iterator[str]:
+    """What Redis holds, whoever put it there; they all say the same of it."""
+    told = next((process["redis"] for process in processes if process["redis"] is not None), None)
+    if told is not None:
+        limit = f" of {size(told['limit'])}" if told["limit"] else ", without a limit"
+        yield f"redis: {size(told['used'])}{limit}, {told['keys']} keys"
 
 
 def _routes(processes: Sequence[Json]) -> Iterator[list[str]]:
@@ -62,7 +74,7 @@ def verdict(process: Json) -> str:
         fresh = entry["fresh_for"]
         state = f"fresh for {fresh} s" if fresh > 0 else f"stale for {-fresh} s"
         lines.append(f"     {entry['age']} s old, {state}, kept for {entry['kept_for']} s")
-        lines += [f"     {name}: {entry[name]}" for name in ("part", "vary", "tags", "etag", "forms") if entry[name]]
+        lines += [f"     {name.replace('_', '-')}: {entry[name]}" for name in _SHOWN if entry[name]]
     return "\n".join(lines)
 
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.flight import Kept
 from gateway.cache.forms import Forms
 from gateway.cache.invalidate import Invalidator, Spellings
 from gateway.cache.key import QUERY, Bypass, KeyRule, QueryRule
 from gateway.cache.memory import MemoryStore
+from gateway.cache.redis import RedisStore
 from gateway.cache.rules import Rules
 from gateway.cache.serve import RouteCache
 from gateway.policies.headers import filled_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gateway import config as c
-    from gateway.cache.memory import Shelf
     from gateway.cache.note import CacheNote
     from gateway.cache.siblings import Siblings
     from gateway.cache.store import FetchLock, Store
     from gateway.cache.tasks import Tasks
     from gateway.policies.compression import Compression
+    from gateway.redis.client import Fill
 
 
 # Keys of a route that do not change what its targets answer, or only who answers what they could all answer.
@@ -43,6 +42,16 @@ def known_as(route: c.RouteOptions) -> str:
     deciding["upstreams"] = sorted(share.upstream for share in route.shares)
     digest = blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=6)
     return f"{route.name}.{digest.hexdigest()}"
+
+
+class Look(NamedTuple):
+    """A key, for people who look into the cache. size: bytes of its entries."""
+
+    key: bytes
+    hits: int
+    size: int
+    entries: int
+    tags: frozenset[bytes]
 
 
 class Caching:
@@ -84,10 +93,21 @@ class Caching:
         self.routes[route.name] = cache
         return cache
 
-    def held(self) -> Iterable[tuple[bytes, Shelf]]:
-        """What lies in the memory of this process, by key; nothing where the store has none."""
+    def held(self) -> list[Look]:
+        """What lies in the memory of this process; where it holds nothing itself, what it has lately found in Redis."""
+        if isinstance(self.store, RedisStore):
+            return [Look(key, one.hits, one.size, one.entries, one.tags) for key, one in self.store.looked_up()]
         memory: object = getattr(self.store, "memory", self.store)
-        return memory.shelves() if isinstance(memory, MemoryStore) else ()
+        assert isinstance(memory, MemoryStore)
+        return [
+            Look(key, shelf.hits, shelf.size, len(shelf.entries), frozenset(tag for entry in shelf.entries for tag in entry.tags))
+            for key, shelf in memory.shelves()
+        ]
+
+    async def fill(self) -> Fill | None:
+        """Of Redis; None where there is none, or none that answers."""
+        shared: object = getattr(self.store, "shared", self.store)
+        return await shared.fill() if isinstance(shared, RedisStore) else None
 
     def _written(self, route: c.RouteOptions) -> frozenset[bytes]:
         """The request fields that are ours."""

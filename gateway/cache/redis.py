@@ -43,10 +43,10 @@ from gateway.redis.resp import ErrorReply, Reply, command
 from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from gateway.cache.entry import Entry
-    from gateway.redis.client import Redis
+    from gateway.redis.client import Fill, Redis
 
 WINDOW: Final = 8  # pieces that are asked for at once
 READ_AHEAD: Final = 64 << 20  # bytes of all bodies that are read whole before they are sent; those above are streamed
@@ -161,7 +161,24 @@ class RedisStore:
         for write, coding, body in _forms(fields):
             if write in entries:
                 entries[write].forms[coding] = body
+        if entries:
+            names = self.names(key)
+            names.hits += 1
+            names.entries = len(entries)
+            names.size = sum(entry.size for entry in entries.values())
+            names.tags = frozenset(tag for entry in entries.values() for tag in entry.tags)
         return sorted(entries.values(), key=lambda entry: entry.stored_at, reverse=True)
+
+    def looked_up(self) -> Iterable[tuple[bytes, Names]]:
+        """Keys that this process has found something of lately."""
+        return [(key, names) for key, names in self._names.items() if names.hits]
+
+    async def fill(self) -> Fill | None:
+        """Of Redis; None while it is away."""
+        try:
+            return await self.redis.fill()
+        except Away:
+            return None
 
     async def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
         """While there is room for it, all that is wanted is read before its first piece is given: should Redis go away

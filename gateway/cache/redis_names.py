@@ -18,12 +18,18 @@ _MARK: Final = re.compile(rb"m1 (\d{1,16}) (\d{1,16})")
 
 
 class Names:
-    """What a key is called in Redis; all in one slot of a Cluster."""
+    """What a key is called in Redis; all in one slot of a Cluster.
 
-    __slots__ = ("hash", "lock", "look_up", "mark")
+    For people who look into the cache, since it was last remembered: hits, and how many entries with how many bytes and which
+    tags were found at the last one.
+    """
+
+    __slots__ = ("entries", "hash", "hits", "lock", "look_up", "mark", "size", "tags")
 
     def __init__(self, prefix: bytes, key: bytes) -> None:
         url = url_of(key)
+        self.hits = self.entries = self.size = 0
+        self.tags: frozenset[bytes] = frozenset()
         self.mark = b"%b{%b}" % (prefix, _digest(url, 16))
         self.hash = b"%b:%b" % (self.mark, _digest(key[len(url) :], 8))
         self.look_up = (command(b"GETRANGE", self.mark, b"0", _LAST), command(b"HGETALL", self.hash))

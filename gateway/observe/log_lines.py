@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
     Format = Literal["json", "combined"]
-    # method, host, route, status, HTTP version, entrance, upstream, target, attempts, reused
-    _Facts = tuple[bytes, bytes, str, int, str, str, str, str, int, bool]
+    # method, host, route, status, HTTP version, entrance, upstream, target, attempts, reused, what the cache did
+    _Facts = tuple[bytes, bytes, str, int, str, str, str, str, int, bool, str]
 
 _MEMO_ENTRIES: Final = 2048
 _MEMO_LENGTH: Final = 512  # bytes
@@ -57,10 +57,12 @@ class JsonLines:
         status = exchange.status
         if error is not None:
             status = status or error.status
+        outcome = exchange.cache
         facts: _Facts = (
             exchange.method, exchange.host, "" if exchange.route is None else exchange.route.name, status,
             exchange.http_version, exchange.entrance, exchange.upstream_name,
             "" if exchange.target is None else exchange.target.name, exchange.attempts, exchange.reused,
+            "" if outcome is None else outcome.word,
         )  # fmt: skip
         if facts != self._last_facts:
             self._last_text = self._facts.get(facts) or self._new_facts(facts)
@@ -107,7 +109,7 @@ class JsonLines:
         return text
 
     def _new_facts(self, facts: _Facts) -> bytes:
-        method, host, route, status, version, entrance, upstream, target, attempts, reused = facts
+        method, host, route, status, version, entrance, upstream, target, attempts, reused, cache = facts
         text = (
             f'","method":{quoted(method.decode("latin-1"))},"host":{quoted(host.decode("latin-1"))},'
             f'"route":{quoted(route) if route else "null"},"status":{status},'
@@ -117,6 +119,8 @@ class JsonLines:
             text += f'"upstream":{quoted(upstream)},'
         if target:
             text += f'"target":{quoted(target)},"attempts":{attempts},"reused":{"true" if reused else "false"},'
+        if cache:
+            text += f'"cache":{quoted(cache)},'
         data = f'{text}"bytes_in":'.encode()
         _remember(self._facts, facts, data)
         return data

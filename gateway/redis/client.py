@@ -7,8 +7,9 @@ did wrong is an `ErrorReply` among the replies.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.redis.address import Endpoint
 from gateway.redis.link import Away
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
 UNFIT: Final = frozenset({b"READONLY", b"LOADING", b"MASTERDOWN", b"CLUSTERDOWN", b"NOAUTH"})
 ASKING: Final = command(b"ASKING")
+_FACT: Final = re.compile(rb"^(used_memory|maxmemory):(\d+)\r?$", re.MULTILINE).findall
 MAX_BACKLOG: Final = 16 << 20  # bytes of bodies that wait for one server to take them; with more nothing is added
+
+
+class Fill(NamedTuple):
+    """keys: of whatever uses it. used, limit: bytes; 0 where it has no limit."""
+
+    keys: int
+    used: int
+    limit: int
 
 
 class Redis:
@@ -52,6 +62,18 @@ class Redis:
     def any_node(self) -> Node:
         """Raises Away."""
         return self._topology.any_node()
+
+    async def fill(self) -> Fill:
+        """Of all servers together. Raises Away."""
+        look = command(b"INFO", b"memory") + command(b"DBSIZE")
+        total = Fill(0, 0, 0)
+        for node in self._topology.nodes():
+            told, keys = await node.send(look, 2)
+            facts = dict(_FACT(told)) if isinstance(told, bytes) else {}
+            size = keys if isinstance(keys, int) else 0
+            found = (size, int(facts.get(b"used_memory", 0)), int(facts.get(b"maxmemory", 0)))
+            total = Fill(*map(sum, zip(total, found, strict=True)))
+        return total
 
     def has_room(self, key: bytes) -> bool:
         """Bodies may be written to the key's server now."""

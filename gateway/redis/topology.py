@@ -43,6 +43,9 @@ class Topology(Protocol):
     def any_node(self) -> Node:
         """One that is open, for what every server can do. Raises Away."""
 
+    def nodes(self) -> list[Node]:
+        """All that are known."""
+
     async def moved(self, endpoint: Endpoint) -> Node:
         """Where a node has said that a key is now. Raises Away."""
 
@@ -69,6 +72,9 @@ class OneNode:
 
     def any_node(self) -> Node:
         return self._node
+
+    def nodes(self) -> list[Node]:
+        return [self._node]
 
     async def moved(self, endpoint: Endpoint) -> Node:
         raise Away(f"a Cluster answers at {self._node.endpoint.name}; write redis+cluster://")
@@ -111,6 +117,9 @@ class Cluster:
             if node.is_open:
                 return node
         raise Away("no node of the cluster is there")
+
+    def nodes(self) -> list[Node]:
+        return list(self._nodes.values())
 
     async def moved(self, endpoint: Endpoint) -> Node:
         self._stale.set()

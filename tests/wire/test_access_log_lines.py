@@ -45,6 +45,17 @@ def test_a_success_has_a_line(entrance: Entrance, tmp_path: Path) -> None:
 
 
 @on_both
+def test_a_line_says_what_the_cache_did(entrance: Entrance, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    step = respond(200, b"hello", "Cache-Control: max-age=60")
+    with origin(step) as server, gateway(forwarding(server.url, cache=True, access_log={"path": str(path)}), entrance) as front:
+        with connected(front.port) as client:
+            for method in ("GET", "GET", "PUT"):
+                client.get("/x", method=method)
+    assert [line["cache"] for line in logged(path)] == ["miss", "hit", "bypass"]
+
+
+@on_both
 def test_an_error_has_a_line_with_its_reason(entrance: Entrance, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     with nobody() as url, gateway(forwarding(url, access_log={"path": str(path)}), entrance) as front:

@@ -11,6 +11,7 @@ import pytest
 from support.client import get
 from support.origin import Origin, Visit, origin, respond
 from support.process import Running, finished, running
+from support.redis import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def test_it_says_all_about_one_url(served: tuple[Path, Running, Origin]):
     ("url", "verdict"),
     [
         ("http://shop.example/a/other", "nothing is stored"),
-        ("http://shop.example/a/b%2fx", "passes: the path can be read in two ways"),
+        ("http://shop.example/a/b%2fx", "passes: the path can be read in two ways, or Connection names fields"),
         ("http://shop.example/b/x", "its route has no cache"),
         ("http://shop.example/c", "no route: no route for b'shop.example' b'/c'"),
     ],
@@ -147,3 +148,39 @@ def test_what_one_worker_learns_to_be_invalid_all_forget(tmp_path: Path, answer:
             assert held() == [0, 0]
             assert process.stop() == 0
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("store", ["redis", "tiered"])
+def test_it_shows_how_full_redis_is_and_what_was_found_there(tmp_path: Path, store: str):
+    with redis_server("--maxmemory", "50mb") as redis, origin(respond(200, b"hello", "Cache-Control: max-age=60", "Surrogate-Key: red", "Vary: Accept-Language")) as server:
+        path = tmp_path / "routes.toml"
+        path.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\n[access_log]\nformat = "off"\n[redis]\nurl = "{redis.url}"\n[cache]\nstore = "{store}"\n'
+            f'[[routes]]\nname = "all"\nupstream = "{server.url}"\n'
+            '[routes.cache]\nkey = ["host", "path", "query", "header:X-Tenant"]\nbypass = ["query:fresh"]\nstale_while_revalidate = "10s"\n'
+        )
+        with running("gateway", "run", "-c", path) as process:
+            url, fields = "http://shop.example/a", ("X-Tenant: acme", "Accept-Language: de")
+            while b"hit" not in (get(process.port(), "/a", "Host: shop.example", *fields).get("cache-status") or b""):
+                pass  # until it has come to Redis, and back
+            code, text, faults = finished("gateway", "cache", "-c", path)
+            assert (code, faults) == (0, "")
+            lines = text.splitlines()
+            assert lines[0].startswith("redis: 0 purged" if store == "redis" else "tiered: ")
+            assert re.fullmatch(r"redis: [\d.]+ [KM]iB of 50\.0 MiB, \d+ keys", lines[1])
+            assert any(re.fullmatch(r"1  red", line.strip()) for line in lines)
+            assert any("http://shop.example/a all." in line for line in lines)
+
+            code, text, _ = finished("gateway", "cache", "-c", path, url, "-H", fields[0], "--header", fields[1])
+            assert "verdict: 1 stored" in text
+            assert "bytes: use\n" in text
+            assert "stale-while-revalidate: 10.0" in text
+            assert "bytes: for-others\n" in finished("gateway", "cache", "-c", path, url, "-H", fields[0])[1]
+            assert "verdict: nothing is stored" in finished("gateway", "cache", "-c", path, url)[1]
+            assert "verdict: passes: a bypass of the route" in finished("gateway", "cache", "-c", path, f"{url}?fresh=1")[1]
+            assert 'write "Name: value"' in finished("gateway", "cache", "-c", path, url, "-H", "what")[2]
+            redis.kill()
+            code, text, _ = finished("gateway", "cache", "-c", path)
+            assert code == 0
+            assert "redis is away" in text
+            assert process.stop() == 0

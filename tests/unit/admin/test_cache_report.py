@@ -15,6 +15,7 @@ def process(hits: int, limit: int = 1 << 20) -> dict[str, Any]:
     return {
         "pid": 1,
         "store": {"kind": "memory", "entries": 2, "bytes": 3 << 10, "limit": limit, "purged": 1, "current": True},
+        "redis": None,
         "routes": {"shop": route, "idle": idle},
         "top_keys": [{"key": "https://a/b shop", "hits": hits, "bytes": 1, "entries": 1}],
         "top_tags": [{"tag": "red", "keys": 2}],
@@ -43,6 +44,12 @@ def test_what_is_empty_or_unbounded_is_left_out():
     assert len(overview([one]).splitlines()) == 5
 
 
+def test_what_redis_holds_is_said_once():
+    told = {**process(1), "redis": {"keys": 7, "used": 2 << 20, "limit": 0}}
+    told["store"] |= {"kind": "redis", "entries": 0, "bytes": 0, "limit": 0}
+    assert overview([told, told]).splitlines()[:3] == ["redis: 2 purged", "redis: 2.0 MiB, without a limit, 7 keys", ""]
+
+
 def test_a_process_that_is_told_of_no_purges_says_so():
     alone = process(1)
     alone["store"] |= {"kind": "tiered", "current": False}
@@ -52,7 +59,7 @@ def test_a_process_that_is_told_of_no_purges_says_so():
 def test_a_stale_entry_is_said_to_be_so():
     entry = {
         "status": 200, "bytes": 5, "verdict": "validate", "age": 70, "fresh_for": -10, "kept_for": 50, "part": [0, 4, 10], "vary": {},
-        "tags": [], "etag": "", "forms": {"br": 3},
+        "tags": [], "etag": "", "last_modified": "", "stale_while_revalidate": 10.0, "stale_if_error": 0.0, "forms": {"br": 3},
     }  # fmt: skip
     assert verdict({"pid": 7, "url": "http://a", "route": "r", "verdict": "1 stored", "entries": [entry]}).splitlines() == [
         "process 7: http://a",
@@ -61,6 +68,7 @@ def test_a_stale_entry_is_said_to_be_so():
         "  1. status 200, 5 bytes: validate",
         "     70 s old, stale for 10 s, kept for 50 s",
         "     part: [0, 4, 10]",
+        "     stale-while-revalidate: 10.0",
         "     forms: {'br': 3}",
     ]
 
