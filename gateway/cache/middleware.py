@@ -16,6 +16,8 @@ from gateway.cache.invalidate import Invalidator, Spellings
 from gateway.cache.key import HEADER, PARTS, Bypass, KeyRule
 from gateway.cache.memory import MemoryStore
 from gateway.cache.note import CacheNote
+from gateway.cache.purge import Purge
+from gateway.cache.purge import Scope as By
 from gateway.cache.rules import (
     CACHEABLE_METHODS,
     DEFAULT_MAX_OBJECT,
@@ -24,6 +26,7 @@ from gateway.cache.rules import (
     Rules,
 )
 from gateway.cache.serve import RouteCache
+from gateway.cache.stores import lock_of
 from gateway.cache.tasks import Tasks
 from gateway.deadlines import Deadlines
 from gateway.deliver import Delivery
@@ -68,8 +71,11 @@ class CacheMiddleware:
 
     ttl, negative, stale_while_revalidate, stale_if_error: seconds, as `Rules` has them. key: `host`, `path`, `query`,
     `header:NAME`, `cookie:NAME`. query: which parameters count. bypass: requests with one of these go past the cache:
-    `header:NAME`, `cookie:NAME`, `query:NAME`. memory, max_object: bytes. store: another one than the memory of this
-    process; who gives it starts and stops it.
+    `header:NAME`, `cookie:NAME`, `query:NAME`. memory, max_object: bytes.
+
+    store: instead of the memory of this process; who gives one starts and stops it. Or a function that makes one, such as
+    `gateway.middleware.redis_store` gives: that is called, and its store started, when the app starts or with the first
+    request. coalesce: concurrent requests share a call of the app, in all processes that share the store.
     """
 
     def __init__(
@@ -89,10 +95,9 @@ class CacheMiddleware:
         tags_header: str = DEFAULT_TAGS_HEADER.decode(),
         heed_requests: bool = True,
         coalesce: bool = True,
-        store: Store | None = None,
+        store: Store | Callable[[], Store] | None = None,
     ) -> None:
         self.app = app
-        self.store: Store = MemoryStore(memory, time) if store is None else store
         self._tasks = Tasks()
         self._pipeline = Pipeline([CacheNote()])
         self._watch: tuple[asyncio.AbstractEventLoop, Deadlines, ClientWatch] | None = None
@@ -107,17 +112,57 @@ class CacheMiddleware:
             heed_requests=heed_requests,
         )
         passing = tuple(bypass)
-        keys, spellings = KeyRule("app", [*key, *_HOW], query), Spellings()
-        spellings.add(keys, None)
-        self._cache = RouteCache(
-            keys,
-            rules,
-            self.store,
-            self._tasks,
-            Invalidator(self.store, spellings),
-            bypass=Bypass(passing) if passing else None,
-            collapses=coalesce,
-        )
+        keys = KeyRule("app", [*key, *_HOW], query)
+        self._spellings = Spellings()
+        self._spellings.add(keys, None)
+
+        def over(store: Store) -> RouteCache:
+            return RouteCache(
+                keys, rules, store, self._tasks, Invalidator(store, self._spellings), bypass=Bypass(passing) if passing else None,
+                collapses=coalesce, lock=lock_of(store) if coalesce else None,
+            )  # fmt: skip
+
+        self._over = over
+        self._opening: asyncio.Task[None] | None = None
+        self._make_store: Callable[[], Store] | None = None
+        if callable(store):  # on the loop that serves, which is not here yet
+            self._make_store = store
+        else:
+            self._cache = over(MemoryStore(memory, time) if store is None else store)
+
+    @property
+    def store(self) -> Store:
+        """Where responses lie; if it was to be made, once the app has started."""
+        return self._cache.store
+
+    async def purge(
+        self, *, url: Sequence[str] = (), prefix: Sequence[str] = (), tag: Sequence[str] = (), everything: bool = False,
+        soft: bool = False,
+    ) -> None:  # fmt: skip
+        """Take out what these name, or only make it stale. url: `https://host/path?query` as clients ask for it, or
+        `/path?query` for every host. prefix: the beginning of one. tag: of `Surrogate-Key`, `Cache-Tag` or `Cache-Groups`."""
+        await self._opened()
+        urls = dict.fromkeys(spelt for one in url for spelt in self._spellings.of(one.encode()))
+        for scope, values in (
+            (By.URL, tuple(urls)),
+            (By.PREFIX, tuple(one.encode() for one in prefix)),
+            (By.TAG, tuple(one.encode() for one in tag)),
+        ):
+            if values:
+                await self.store.purge(Purge(scope, values, soft))
+        if everything:
+            await self.store.purge(Purge(By.ALL, (), soft))
+
+    async def _opened(self) -> None:
+        """The store is there."""
+        if self._make_store is not None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open(self._make_store()))
+            await asyncio.shield(self._opening)
+
+    async def _open(self, store: Store) -> None:
+        await store.start()
+        self._cache = self._over(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -131,11 +176,16 @@ class CacheMiddleware:
         async def told(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
                 await self._tasks.stop()
+                if self._opening is not None:
+                    await self.store.stop()
             await send(message)
 
+        await self._opened()
         await self.app(scope, receive, told)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._make_store is not None:
+            await self._opened()
         deadlines, watch = self._watching()
         exchange = read_scope(dict(scope), None, deadlines.now())
         exchange.host = exchange.header(b"host") or b""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.middleware import CacheMiddleware
+from gateway.middleware import CacheMiddleware, redis_store
 from support.client import connected, get
+from support.redis import redis_server
 from support.serving import Served, served
 
 if TYPE_CHECKING:
@@ -105,6 +106,55 @@ def test_an_answer_that_is_not_stored_flows_with_the_client(app: App, front: Ser
         answer = get(front.port, "/large")
         assert (len(answer.body), answer.get("cache-status")) == (64 * 65536, expected)
     assert len(app.calls) == 2
+
+
+def test_processes_that_share_a_redis_share_calls_and_purges():
+    app = App()
+    with redis_server() as redis, served(CacheMiddleware(app, store=redis_store(redis.url))) as one:
+        with served(CacheMiddleware(app, store=redis_store(redis.url))) as other:
+            with ThreadPoolExecutor(20) as pool:
+                asked = [pool.submit(get, front.port, "/slow") for front in (one, other) for _ in range(10)]
+                one.until(lambda: app.calls)
+                one.loop.call_soon_threadsafe(app.go.set)  # type: ignore[union-attr]
+                other.loop.call_soon_threadsafe(app.go.set)  # type: ignore[union-attr]
+                assert {future.result().body for future in asked} == {b"slow"}
+            assert len(app.calls) == 1
+            for purge in ({"url": ["http://test/fresh"]}, {"prefix": ["/fr"]}, {"tag": ["none"], "everything": True}):
+                before = get(one.port, "/fresh").body
+                one.until(lambda: one.app.store.is_current)
+                asyncio.run_coroutine_threadsafe(other.app.purge(**purge), other.loop).result()
+                assert get(other.port, "/fresh").body != before
+
+
+def test_a_store_is_made_with_the_first_request_where_no_lifespan_is():
+    with redis_server() as redis:
+        cached = CacheMiddleware(App(), store=redis_store(redis.url, memory=0))  # no loop runs here
+
+        async def main() -> list[bytes]:
+            bodies: list[bytes] = []
+
+            async def send(message: Message) -> None:
+                bodies.append(message.get("body", b""))
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            scope = {
+                "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/fresh", "raw_path": b"/fresh",
+                "query_string": b"", "headers": [(b"host", b"x")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+            }  # fmt: skip
+            await asyncio.gather(*(cached(scope, receive, send) for _ in range(2)))
+            await cached.purge(everything=True, soft=True)
+            await cached.store.stop()
+            return bodies
+
+        assert b"".join(asyncio.run(main())) == b"call 1" * 2
+
+
+@pytest.mark.parametrize(("url", "fault"), [("", "empty"), ("http://x", "redis://"), ("redis://a:b", "port")])
+def test_what_is_wrong_with_a_redis_is_said_at_once(url: str, fault: str):
+    with pytest.raises(ValueError, match=fault):
+        redis_store(url)
 
 
 def test_many_clients_share_one_call(app: App, front: Served):
