@@ -257,15 +257,17 @@ class _Table:
 
     def candidates(self, path: bytes) -> tuple[Route, ...]:
         """Those whose literal beginning fits, and perhaps exact ones that do not match."""
+        at = self._at
         beginning = b""
-        if path in self._at:
+        if path in at:
             beginning = path
-        elif self._depth:
-            segments = path.split(b"/", self._depth + 1)
+        else:
             end = 0
-            for index in range(1, min(len(segments), self._depth + 1)):
-                end += 1 + len(segments[index])
-                if path[:end] in self._at:
+            for _ in range(self._depth):
+                end = path.find(b"/", end + 1)
+                if end < 0:
+                    break
+                if path[:end] in at:
                     beginning = path[:end]
         found = self._found.get(beginning)
         return self._gather(beginning) if found is None else found
