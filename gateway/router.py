@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from gateway.rfc.uri import host_name
+from gateway.rfc.uri import SLASH, host_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -262,13 +262,15 @@ class _Table:
         if path in at:
             beginning = path
         else:
-            end = 0
-            for _ in range(self._depth):
-                end = path.find(b"/", end + 1)
-                if end < 0:
-                    break
+            left = self._depth
+            for end in range(1, len(path) if left else 0):
+                if path[end] != SLASH:
+                    continue
                 if path[:end] in at:
                     beginning = path[:end]
+                left -= 1
+                if not left:
+                    break
         found = self._found.get(beginning)
         return self._gather(beginning) if found is None else found
 

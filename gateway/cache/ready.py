@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cache.ask import READS, ask_of
 from gateway.cache.key import is_ambiguous
-from gateway.cache.memory import WHOLE
+from gateway.cache.memory import WHOLE, MemoryStore
 from gateway.cache.render import age_field, render
 from gateway.cache.reuse import Verdict, reuse, select
 from gateway.cache.status import Forward, Outcome
@@ -28,11 +28,12 @@ class ReadyAnswers:
     """keys, bypass: of the route. heed: whether a request's Cache-Control counts. forms: where answers are kept in content
     codings."""
 
-    __slots__ = ("_bypass", "_forms", "_heed", "_keys", "_store")
+    __slots__ = ("_bypass", "_forms", "_heed", "_keys", "_memory", "_store")
 
     def __init__(self, keys: KeyRule, store: Store, *, bypass: Bypass | None, heed: bool, forms: Forms | None) -> None:
         self._keys = keys
         self._store = store
+        self._memory = store if isinstance(store, MemoryStore) else None  # which is called without a look-up
         self._bypass = bypass
         self._heed = heed
         self._forms = forms
@@ -47,7 +48,8 @@ class ReadyAnswers:
             exchange.cache = Outcome(Forward.BYPASS)
             return None
         key = self._keys.key(exchange)
-        entries = self._store.peek(key)
+        memory = self._memory
+        entries = self._store.peek(key) if memory is None else memory.peek(key)
         if not entries:
             exchange.missed = key
             return None

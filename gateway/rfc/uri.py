@@ -23,9 +23,9 @@ _IN_TARGETS: Final = changing_all_but([byte for byte in range(0x21, 256) if byte
 _ABSOLUTE_FORM: Final = re.compile(rb"(https?)://([^/?#\\\x00-\x20\x7f]+)(/[^\x00-\x20#\\\x7f]*|\?[^\x00-\x20#\\\x7f]*)?", re.I).fullmatch
 
 PERCENT: Final = ord("%")
-# A byte is looked for as a number and bytes by `partition`, which copies nothing where it finds nothing: `bytes in bytes` costs
-# up to seven times that, and `find` twice.
+# A byte is looked for as a number: `bytes in bytes` costs up to ten times that where it is not there.
 DOT: Final = ord(".")
+SLASH: Final = ord("/")
 _HOST_MEMO: Final = 1024  # valid hosts that are remembered; a full memo is cleared
 _valid_hosts: Final[set[bytes]] = set()
 
@@ -102,12 +102,23 @@ def _behind(path: bytes, root: bytes) -> bytes | None:
     return path[at:]
 
 
+def _has_odd_segments(path: bytes) -> bool:
+    """Whether a segment is empty or begins with a dot. (Byte by byte, since this is compiled: a search takes longer.)"""
+    before = 0
+    for index in range(len(path)):
+        byte = path[index]
+        if before == SLASH and byte in (SLASH, DOT):
+            return True
+        before = byte
+    return False
+
+
 def match_path(path: bytes) -> bytes:
     """What a path means: percent-decoded once, empty and dot segments resolved (RFC 3986 sections 5.2.4 and 6.2.2).
 
     Routes are matched on this, so that no spelling of a path gets around the rules for it. It never climbs above `/`.
     """
-    if PERCENT not in path and (DOT not in path or not path.partition(b"/.")[1]) and not path.partition(b"//")[1]:
+    if PERCENT not in path and not _has_odd_segments(path):
         return path
     decoded = unquote_to_bytes(path) if b"%" in path else path
     if b"/." not in decoded and b"//" not in decoded:
