@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.cache.flight import WINDOW, Kind, Landing
 from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
 from gateway.cache.storable import Answered, Refusal, storable
-from gateway.cache.update import describes, joined, joins, merged, updated
+from gateway.cache.update import describes, joined, joins, merged, private_cookies, updated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ class Receiver:
             return
         entry, stays = updated(old, self.ask, answered, self._rules)
         self.renewed = entry if stays else None
-        own = [pair for pair in answered.headers if pair[0] == b"set-cookie"]
+        own = private_cookies(answered)
         self._flight.land(Landing(Kind.VALIDATED, NOT_MODIFIED, entry=entry, headers=own))
 
     def _completing(self, made: Entry) -> Landing | None:
@@ -139,7 +139,6 @@ class Receiver:
                 self._flight.data(chunk)
         else:
             self._behind = old.chunks
-        headers += [pair for pair in made.headers if pair[0] == b"set-cookie"]
         headers.append((b"content-length", b"%d" % made.part.total))
         return Landing(Kind.ANSWER, 200, entry=made, headers=headers, length=made.part.total)
 

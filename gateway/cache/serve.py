@@ -347,7 +347,8 @@ class RouteCache:
             outcome.ttl = int((entry.fresh_until - self.now()) // 1)
         elif landing.headers and not outcome.collapsed:  # for the one alone who asked
             place = entry.place
-            entry = entry.copy(headers=entry.headers + landing.headers)
+            shared = [pair for pair in entry.headers if pair[0] != b"set-cookie"]
+            entry = entry.copy(headers=shared + landing.headers)
             entry.place = place
         return await self._give(visit, entry, outcome)
 

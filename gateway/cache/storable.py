@@ -214,6 +214,13 @@ def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part
     return configured or _guessed(ask, answered, directives) or Refusal.FRESHNESS
 
 
+def says_fresh(answered: Answered) -> bool:
+    """Whether a response says itself that it may be used again for a while."""
+    control = control_of(answered.headers)
+    stated = explicit_lifetime(control.directives, answered.headers, answered.received_at, targeted=control.targeted)
+    return bool(stated) and not control.directives.forbids(b"no-cache")
+
+
 def _guessed(ask: Ask, answered: Answered, directives: Directives) -> float:
     """Heuristic freshness; none for what may have been made for one client."""
     may_guess = answered.status in HEURISTIC_STATUSES or b"public" in directives

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.entry import Part
-from gateway.cache.storable import NOT_STORED, Answered, Refusal, storable
+from gateway.cache.storable import NOT_STORED, Answered, Refusal, says_fresh, storable
 from gateway.rfc.conditional import is_strong, opaque
 from gateway.rfc.dates import format_date
 from gateway.rfc.ranges import cut
@@ -34,13 +34,11 @@ def describes(entry: Entry, headers: Headers) -> bool:
     return not last_modified or not entry.last_modified or bool(entry.etag) or last_modified == entry.last_modified
 
 
-_NOT_TAKEN_OVER: Final = _OF_THE_BODY | {b"set-cookie"}
 
 
 def merged(stored: Headers, newer: Headers) -> Headers:
-    """The stored fields with those of a newer answer in their place, but for its cookies, which are for the one who asked.
-    A new list."""
-    fields = [pair for pair in newer if pair[0] not in _NOT_TAKEN_OVER]
+    """The stored fields with those of a newer answer in their place. A new list."""
+    fields = [pair for pair in newer if pair[0] not in _OF_THE_BODY]
     replaced = {name for name, _ in fields}
     return [pair for pair in stored if pair[0] not in replaced] + fields
 
@@ -48,12 +46,14 @@ def merged(stored: Headers, newer: Headers) -> Headers:
 def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[Entry, bool]:
     """The entry as a 304 (or a HEAD's 200) makes it, with its body, and whether it may stay stored as such.
 
-    Where the newer answer forbids to store it, this request may still be answered with the result, and no other.
+    Where the newer answer forbids to store it, this request may still be answered with the result, and no other. Its cookies
+    are taken over as those of a new response would be; otherwise they are `private_cookies`.
     """
+    newer_fields = [pair for pair in answered.headers if pair[0] != b"set-cookie" or says_fresh(answered)]
     sent = [] if any(name == b"date" for name, _ in answered.headers) else [(b"date", format_date(answered.received_at))]
     whole = Answered(
         entry.status,
-        merged(entry.headers, answered.headers + sent),
+        merged(entry.headers, newer_fields + sent),
         entry.length,
         answered.asked_at,
         answered.received_at,
@@ -67,6 +67,11 @@ def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[E
         newer = made.copy(chunks=entry.chunks, length=entry.length, part=entry.part, vary=made.vary or entry.vary)
     newer.place = entry.place  # where the body is
     return newer, not isinstance(made, Refusal)
+
+
+def private_cookies(answered: Answered) -> Headers:
+    """What a validation sets for the one alone who asked: it does not say itself that it may be used again."""
+    return [] if says_fresh(answered) else [pair for pair in answered.headers if pair[0] == b"set-cookie"]
 
 
 def head_agrees(entry: Entry, status: int, headers: Headers) -> bool:

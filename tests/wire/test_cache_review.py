@@ -316,9 +316,10 @@ def test_a_cookie_of_a_validation_is_for_the_one_who_asked():
 
 def test_a_cookie_of_a_head_is_not_stored():
     async def either(visit: Visit) -> None:
-        cookie = b"set-cookie: session=alice\r\n" if visit.request.get("cookie") else b""
-        body = b"" if visit.request.method == b"HEAD" else b"page"
-        await raw(b'HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: "1"\r\ncontent-length: 4\r\n%b\r\n%b' % (cookie, body))(visit)
+        if visit.request.method == b"HEAD":
+            await raw(b'HTTP/1.1 200 OK\r\netag: "1"\r\ncontent-length: 4\r\nset-cookie: session=alice\r\n\r\n')(visit)
+        else:
+            await respond(200, b"page", FRESH, ETAG)(visit)
 
     with in_front("express", either, cache=True) as pair:
         get(pair.port, "/h")
@@ -329,6 +330,18 @@ def test_a_cookie_of_a_head_is_not_stored():
         again = get(pair.port, "/h")
         assert (again.get("set-cookie"), again.body) == (None, b"page")
         assert len(pair.origin.requests) == 2
+
+
+def test_a_cookie_of_a_validation_that_says_it_may_be_shared_takes_the_place_of_the_stored_one():
+    async def either(visit: Visit) -> None:
+        if visit.request.get("if-none-match"):
+            await raw(b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\nset-cookie: lang=de\r\ncache-control: max-age=60\r\n\r\n')(visit)
+        else:
+            await respond(200, b"page", FRESH, "Age: 100", ETAG, "Set-Cookie: lang=en")(visit)
+
+    with in_front("express", either, cache=True) as pair:
+        get(pair.port, "/c")
+        assert [get(pair.port, "/c").all("set-cookie") for _ in range(2)] == [[b"lang=de"]] * 2
 
 
 def test_a_validation_that_may_not_be_stored_says_its_age_once():
