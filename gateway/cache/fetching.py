@@ -68,7 +68,7 @@ class Fetched:
                 self.fetches.refuse(self.key)
         outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
         if outcome.stored and self.trail is None:
-            self.fetches.refused.pop(self.key, None)
+            self.fetches.allow(self.key)
         return outcome
 
     def settle(self) -> None:
@@ -98,11 +98,11 @@ class Fetched:
 
 
 class Fetches:
-    """flights: by trail. refused: keys whose answers could not be stored lately, so that nobody waits for them. now: Unix
+    """flights: by trail. What could not be stored lately is remembered, so that nobody waits for it. now: Unix
     seconds. kept: by the flights of all routes. shares: whether requests share fetches at all; across: also with other
     processes. plain: see `Ask`."""
 
-    __slots__ = ("_across", "_now", "_plain", "_refused_until", "_rules", "_shares", "_store", "flights", "kept", "refused")
+    __slots__ = ("_across", "_now", "_plain", "_refused", "_refused_until", "_rules", "_shares", "_store", "flights", "kept")
 
     def __init__(
         self, rules: Rules, store: Store, now: Callable[[], float], kept: Kept, *, shares: bool, across: bool,
@@ -117,7 +117,7 @@ class Fetches:
         self._plain = plain
         self.flights: dict[Trail, Flight] = {}
         self._refused_until = 0.0  # Unix seconds; after that none is
-        self.refused: TTLCache[bytes, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)
+        self._refused: TTLCache[int, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)  # by hash: keys may be long
 
     def first(self, exchange: Exchange) -> Fetched | None:
         """The fetch for a request that `ReadyAnswers` found nothing for, to be made by the caller; None where something has
@@ -133,11 +133,15 @@ class Fetches:
 
     def refuse(self, key: bytes) -> None:
         """Its answer could not be stored."""
-        self.refused[key] = True
+        self._refused[hash(key)] = True
         self._refused_until = self._now() + REFUSED_FOR
 
+    def allow(self, key: bytes) -> None:
+        """One of its answers could be stored."""
+        self._refused.pop(hash(key), None)
+
     def is_refused(self, key: bytes) -> bool:
-        return self._refused_until > self._now() and key in self.refused
+        return self._refused_until > self._now() and hash(key) in self._refused
 
     def begin(
         self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None, *, alone: bool = False

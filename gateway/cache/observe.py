@@ -44,7 +44,7 @@ class Observation:
         if isinstance(made, Refusal):
             outcome.detail = made.value.encode()
             return None
-        cache.fetches.refused.pop(visit.key, None)
+        cache.fetches.allow(visit.key)
         if visit.ask.method != b"POST":
             return None
         outcome.stored = True

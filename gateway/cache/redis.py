@@ -54,7 +54,8 @@ LONGEST: Final = 7 * 86_400  # seconds that anything is kept
 PURGE_MARK: Final = 600  # seconds that a purge of a URL without entries is known; no answer takes longer
 MAX_FIELDS: Final = 4 * MAX_VARIANTS  # of a hash; one that would have more begins anew
 MAX_BYTES: Final = 512 * 1024  # of a hash, which comes whole with every look-up; the same
-MAX_NAMES: Final = 4096
+MAX_NAMES: Final = 4096  # that are remembered
+LONGEST_NAMED: Final = 1024  # bytes of a key whose names are
 PATIENCE: Final = 5.0  # seconds without an attempt to write, when Redis is full
 
 
@@ -354,9 +355,11 @@ class RedisStore:
     def names(self, key: bytes) -> Names:
         names = self._names.get(key)
         if names is None:
-            if len(self._names) >= MAX_NAMES:
-                self._names.clear()
-            self._names[key] = names = Names(self.prefix, key)
+            names = Names(self.prefix, key)
+            if len(key) <= LONGEST_NAMED:
+                if len(self._names) >= MAX_NAMES:
+                    self._names.clear()
+                self._names[key] = names
         return names
 
     def spawn(self, work: Callable[[], Awaitable[object]]) -> None:

@@ -193,15 +193,14 @@ class RouteCache:
         watch = visit.delivery.watch
         watch.begin(reader)
         try:
-            async with asyncio.timeout(COALESCE_WAIT):
-                landing = await reader.landing()
+            landing = await _within(COALESCE_WAIT, reader)
+            if landing is None:
+                return False
             outcome = Outcome(reason)
             outcome.collapsed = True
             if not self._suits(landing, visit.ask):
                 return False
             return await self._land(visit, reader, landing, outcome)
-        except TimeoutError:
-            return False
         except ClientGone:
             raise
         except GatewayError:
@@ -439,6 +438,15 @@ class RouteCache:
             return
         async for piece in self.store.body(visit.key, entry, first, end):
             yield piece
+
+
+async def _within(seconds: float, reader: Reader) -> Landing | None:
+    """What a fetch brings; None where that takes too long. Raises the GatewayError that came instead."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await reader.landing()
+    except TimeoutError:
+        return None
 
 
 def _shadow(exchange: Exchange) -> Exchange:
