@@ -175,10 +175,11 @@ def test_a_slow_client_holds_up_a_long_answer_that_is_not_stored(entrance: Entra
 def test_a_key_whose_answer_can_not_be_stored_is_fetched_by_each_alone_until_it_can(entrance: Entrance):
     with primed(entrance) as pair:
         pair.play(respond(200, b"one", "Cache-Control: no-store"), respond(200, b"two", FRESH), respond(200, b"three", FRESH))
+        before = set(fetches(pair)._refused)
         assert get(pair.port, "/x").body == b"one"
-        assert len(fetches(pair)._refused) == 1
+        assert len(set(fetches(pair)._refused) - before) == 1
         assert get(pair.port, "/x").body == b"two"
-        assert len(fetches(pair)._refused) == 0
+        assert set(fetches(pair)._refused) == before
 
 
 @pytest.mark.parametrize("hook", ["admit", "prepare", "amend"])
