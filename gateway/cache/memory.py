@@ -181,7 +181,9 @@ class MemoryStore:
 
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
         shelf = self._shelves.get(key)
-        if shelf is None or entry not in shelf.entries or shelf.size + len(body) > self._small.limit:
+        if shelf is None or entry not in shelf.entries:  # gone, and its form with it
+            return True
+        if shelf.size + len(body) > self._small.limit:
             return False
         entry.forms[coding] = body
         self._lay(key, shelf.entries)

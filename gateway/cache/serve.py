@@ -345,10 +345,10 @@ class RouteCache:
         if landing.kind is Kind.BRIDGED:
             outcome.ttl = int((entry.fresh_until - self.now()) // 1)
         elif landing.headers and not outcome.collapsed:  # for the one alone who asked
-            place = entry.place
             shared = [pair for pair in entry.headers if pair[0] != b"set-cookie"]
-            entry = entry.copy(headers=shared + landing.headers)
-            entry.place = place
+            own = entry.copy(headers=shared + landing.headers)
+            own.place, own.forms = entry.place, entry.forms
+            entry = own
         return await self._give(visit, entry, outcome)
 
     async def _relay(self, visit: Visit, reader: Reader, landing: Landing, outcome: Outcome) -> None:

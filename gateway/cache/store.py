@@ -67,7 +67,7 @@ class Store(Protocol):
 
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
         """Keep a content-coded form of the entry's body beside it (`entry.forms`), without waiting. False where there is no
-        room for it.
+        room for it, so that it need not be made again.
 
         entry: one that this store gave, or holds by now.
         """

@@ -141,11 +141,11 @@ def test_a_form_counts_for_the_size_and_is_kept_only_for_what_is_there():
     entry = write(held, key(1), b"abc")
     assert entry is not None
     before = held.usage().bytes_held
-    held.add_form(key(1), entry, b"gzip", bytes(100))
+    assert held.add_form(key(1), entry, b"gzip", bytes(100))
     assert held.usage().bytes_held == before + 100
-    held.add_form(key(1), entry.copy(), b"br", b"x")
-    held.add_form(key(2), entry, b"br", b"x")
-    held.add_form(key(1), entry, b"br", bytes(1 << 20))
+    assert held.add_form(key(1), entry.copy(), b"br", b"x")  # of one that has gone: no reason to make none again
+    assert held.add_form(key(2), entry, b"br", b"x")
+    assert not held.add_form(key(1), entry, b"br", bytes(1 << 20))
     assert set(entry.forms) == {b"gzip"}
 
 
