@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +26,7 @@ from gateway.redis.address import Endpoint, Form, RedisAddress
 from gateway.redis.client import Redis
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 COUNT: Final = 20_000  # hits of a measurement
 BOUND: Final = 1.0  # seconds; nothing is to be given up here
@@ -110,6 +111,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=COUNT, metavar="N", help="hits of a measurement (default: %(default)s)")
     options = parser.parse_args()
+    with redis_server() as port:
+        uvloop.run(run(port, options.count))
+
+
+@contextmanager
+def redis_server() -> Iterator[int]:
+    """One of its own on loopback; its port."""
     program = shutil.which("redis-server")
     if program is None:
         raise SystemExit("redis-server is missing: apt-get install redis-server")
@@ -119,7 +127,7 @@ def main() -> None:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--loglevel", "warning"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
             try:
-                uvloop.run(run(port, options.count))
+                yield port
             finally:
                 server.terminate()
 
