@@ -84,9 +84,9 @@ async def _verdict(gateway: Gateway, caching: Caching, exchange: Exchange, url: 
     found: RouteCache | None = caching.routes.get(route.name)
     if found is None:
         return {"url": url, "route": route.name, "verdict": "its route has no cache"}
-    key = found.keys.key(exchange)
-    said = {"url": url, "route": route.name, "key": _text(key)}
     ask = Ask(b"GET", exchange.headers, heed=found.rules.heed_requests, plain=found.asks_plain)
+    key = found.keys.key(exchange, ask.told)
+    said = {"url": url, "route": route.name, "key": _text(key)}
     if is_ambiguous(exchange):
         return {**said, "verdict": "passes: the path can be read in two ways, or Connection names fields"}
     if found.ready.passes(exchange) or ask.is_odd:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.cache.key import one_part
 from gateway.rfc.cache_control import NONE, Directives, parse_directives
 from gateway.rfc.conditional import CONDITIONS
 from gateway.rfc.forwarded import with_twins
@@ -12,38 +13,47 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
 
 _PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
-# Fields by which a client can make a server act as if the request were another one: another method, host, path or scheme.
-# Those of proxies (`rfc.forwarded.FORWARDING`) never arrive.
-_OVERRIDES: Final = with_twins(
+# Fields by which a client can make a server act as if the request had another method.
+_METHODS: Final = with_twins(
+    {b"x-forwarded-method", b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override", b"x-original-method"}
+)
+# And as if it had another host, path or scheme, which proxies between may say as well. Those of `rfc.forwarded.FORWARDING` never
+# arrive, or are known to be true.
+_PLACES: Final = with_twins(
     {
         b"base-url", b"front-end-https", b"http-host", b"proxy-host", b"proxy-url", b"request-uri", b"wl-proxy-ssl", b"x-backend-host",
-        b"x-base-url", b"x-forwarded-method", b"x-forwarded-path", b"x-forwarded-uri", b"x-host", b"x-host-override",
-        b"x-http-destinationurl", b"x-http-host", b"x-http-host-override", b"x-http-method", b"x-http-method-override", b"x-method",
-        b"x-method-override", b"x-original-method", b"x-original-path", b"x-original-uri", b"x-proxy-host", b"x-proxy-url",
-        b"x-request-uri", b"x-rewrite-path", b"x-rewrite-uri", b"x-scheme", b"x-script-name", b"x-server-name", b"x-url-scheme",
+        b"x-base-url", b"x-forwarded-path", b"x-forwarded-uri", b"x-host", b"x-host-override", b"x-http-destinationurl", b"x-http-host",
+        b"x-http-host-override", b"x-original-path", b"x-original-uri", b"x-proxy-host", b"x-proxy-url", b"x-request-uri",
+        b"x-rewrite-path", b"x-rewrite-uri", b"x-scheme", b"x-script-name", b"x-server-name", b"x-url-scheme",
     }
 )  # fmt: skip
 _UNMET: Final = frozenset({b"if-match", b"if-unmodified-since"})
-_RELEVANT: Final = CONDITIONS | _OVERRIDES | {b"authorization", b"cache-control", b"pragma", b"range"}
+_LOOKED_AT: Final = CONDITIONS | _METHODS | _PLACES | {b"authorization", b"cache-control", b"pragma", b"range"}
 _NEWER: Final = frozenset({b"if-none-match", b"if-modified-since"})
 READS: Final = frozenset({b"GET", b"HEAD"})
 
 
 class Ask:
-    """headers: all fields of the request. concerns: those that are about caching, conditions and ranges.
+    """headers: all fields of the request. concerns: those that are about caching, conditions and ranges. told: what others say
+    of host, path and scheme, as a part of the key.
 
     heed: whether its Cache-Control and Pragma count. plain: whether the cache asks for answers without a content coding,
     whatever the client accepts, since it codes them itself.
     """
 
-    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain")
+    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain", "told")
 
     def __init__(self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False) -> None:
         self.method = method
         self.headers = headers
         self.heed = heed
         self.plain = plain
-        self.concerns = concerns = [pair for pair in headers if pair[0] in _RELEVANT]
+        self.concerns = concerns = [pair for pair in headers if pair[0] in _LOOKED_AT]
+        self.told = b""
+        if concerns:
+            self.told = b"".join([b" %b:%b" % (name, one_part(value)) for name, value in concerns if name in _PLACES])
+            if self.told:
+                self.concerns = concerns = [pair for pair in concerns if pair[0] not in _PLACES]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
 
     @property
@@ -53,7 +63,7 @@ class Ask:
     @property
     def is_odd(self) -> bool:
         """It has a precondition that only the target can judge, or wants to be taken for another request."""
-        return any(name in _UNMET or name in _OVERRIDES for name, _ in self.concerns)
+        return any(name in _UNMET or name in _METHODS for name, _ in self.concerns)
 
     @property
     def asks_for_newer(self) -> bool:

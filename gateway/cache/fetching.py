@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
-from gateway.cache.ask import Ask
+from gateway.cache.ask import ask_of
 from gateway.cache.flight import Flight, Kind
 from gateway.cache.key import url_of_request
 from gateway.cache.receive import Receiver
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from gateway.cache.ask import Ask
     from gateway.cache.entry import Entry
     from gateway.cache.flight import Kept, Landing
     from gateway.cache.rules import Rules
@@ -125,7 +126,7 @@ class Fetches:
         key = exchange.missed
         if not key or self._across or exchange.method != b"GET" or not self._store.shows_all:
             return None
-        ask = Ask(b"GET", exchange.headers, heed=self._rules.heed_requests, plain=self._plain)
+        ask = ask_of(exchange, heed=self._rules.heed_requests, plain=self._plain)
         trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
         if ask.concerns or (trail is not None and trail in self.flights):
             return None

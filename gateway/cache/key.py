@@ -77,9 +77,12 @@ class KeyRule:
         """It takes queries as they are."""
         return self._plain
 
-    def key(self, exchange: Exchange) -> bytes:
+    def key(self, exchange: Exchange, told: bytes = b"") -> bytes:
+        """told: see `gateway.cache.ask.Ask`."""
         query = exchange.query if self._plain else self.kept_query(exchange.query)
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)
+        if told:
+            end += told
         if exchange.trusted:
             end += _told(exchange)
         if query is not None:
@@ -107,20 +110,21 @@ class KeyRule:
         for name in self._headers:
             values = exchange.header_values(name)
             if values:
-                parts.append(b" %b:%b" % (name, _safe(b",".join(values))))
+                parts.append(b" %b:%b" % (name, one_part(b",".join(values))))
         if self._cookies:
             found = cookies(exchange.header_values(b"cookie"))
-            parts += [b" cookie:%b=%b" % (name, _safe(found[name])) for name in self._cookies if name in found]
+            parts += [b" cookie:%b=%b" % (name, one_part(found[name])) for name in self._cookies if name in found]
         return b"".join(parts)
 
 
 def _told(exchange: Exchange) -> bytes:
     """What the target is told in the name of a trusted proxy."""
     told = asked_as(exchange.special)
-    return b" told:" + _safe(told) if told else b""
+    return b" told:" + one_part(told) if told else b""
 
 
-def _safe(value: bytes) -> bytes:
+def one_part(value: bytes) -> bytes:
+    """A value that holds no space, and is told from any other."""
     return value.replace(b"%", b"%25").replace(b" ", b"%20")
 
 

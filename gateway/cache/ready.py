@@ -47,13 +47,13 @@ class ReadyAnswers:
         if self.passes(exchange):
             exchange.cache = Outcome(Forward.BYPASS)
             return None
-        key = self._keys.key(exchange)
+        ask = ask_of(exchange, heed=self._heed, plain=self._forms is not None)
+        key = self._keys.key(exchange, ask.told)
         memory = self._memory
         entries = self._store.peek(key) if memory is None else memory.peek(key)
         if not entries:
             exchange.missed = key
             return None
-        ask = ask_of(exchange, heed=self._heed, plain=self._forms is not None)
         entry = select(entries, ask)
         if entry is None or entry.length > WHOLE or reuse(entry, ask, now) is not USE:
             return None

@@ -119,7 +119,7 @@ class RouteCache:
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
         """What `ready.answer` did not. Raises GatewayError."""
         ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
-        visit = Visit(exchange, ask, exchange.missed or self.keys.key(exchange), delivery, source, body)
+        visit = Visit(exchange, ask, exchange.missed or self.keys.key(exchange, ask.told), delivery, source, body)
         if exchange.method not in READS:
             await self._pass(visit, Forward.METHOD)
         elif self.ready.passes(exchange) or ask.is_odd or exchange.websocket:
