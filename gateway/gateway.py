@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from gateway.cache.fetching import Fetched
     from gateway.cache.flight import Reader
+    from gateway.departure import Departure
     from gateway.errors import TargetError
     from gateway.exchange import Exchange, Headers, Reply
     from gateway.lasting import Draft
@@ -122,7 +123,7 @@ class Gateway:
                 reply = route.cache.ready.answer(exchange, time())
             if reply is None:
                 body = RequestBody(receive, body_length(exchange), route.max_body, exchange)
-                await self._to_targets(exchange, delivery, route, body, snapshot)
+                await self._to_targets(exchange, delivery, route, body, partial(depart, exchange, route, body, snapshot, delivery))
             elif reply.error is not None and not reply.body:
                 await fail(exchange, reply.error, delivery)
             else:  # as `delivery.reply`, without a coroutine between
@@ -138,18 +139,19 @@ class Gateway:
             delivery.pipeline.finish(exchange)
 
     def _to_targets(
-        self, exchange: Exchange, delivery: Delivery, route: Route, body: RequestBody, snapshot: Snapshot
-    ) -> Awaitable[None]:
-        """Await it: the exchange by way of its route's cache, or forwarded."""
-        departs = partial(depart, exchange, route, body, snapshot, delivery)
+        self, exchange: Exchange, delivery: Delivery, route: Route, body: RequestBody, departs: Callable[[], Departure], *,
+        first: AnyTarget | None = None, failure: TargetError | None = None, spent: float = 0.0,
+    ) -> Awaitable[None]:  # fmt: skip
+        """Await it: the exchange by way of its route's cache, or forwarded. departs, first, failure, spent: see `TargetSource`."""
         if route.cache is not None and exchange.cache is None:
-            return route.cache.serve(exchange, delivery, TargetSource(exchange, delivery, departs), body)
+            source = TargetSource(exchange, delivery, departs, first, failure, spent)
+            return route.cache.serve(exchange, delivery, source, body)
         if route.invalidates is not None and exchange.method not in SAFE and not exchange.websocket:
-            return TargetSource(exchange, delivery, departs).pass_on(Invalidation(route.invalidates, exchange))
+            source = TargetSource(exchange, delivery, departs, first, failure, spent)
+            return source.pass_on(Invalidation(route.invalidates, exchange))
         departure = departs()
-        if departure.timeouts.total is None:
-            return forward(exchange, departure, delivery)
-        return within(departure.timeouts.total, forward(exchange, departure, delivery))
+        work = forward(exchange, departure, delivery, first, failure)
+        return work if departure.timeouts.total is None else within(departure.timeouts.total, work, spent)
 
     async def go_on(
         self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
@@ -166,18 +168,12 @@ class Gateway:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
             spent = self.deadlines.now() - exchange.started_at
             departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
+            if fetched is None or reader is None:
+                await self._to_targets(exchange, delivery, route, body, departs, first=first, failure=failure, spent=spent)
+                return
+            assert route.cache is not None
             source = TargetSource(exchange, delivery, departs, first, failure, spent)
-            if route.invalidates is not None and exchange.method not in SAFE:
-                await source.pass_on(Invalidation(route.invalidates, exchange))
-                return
-            if route.cache is not None and (exchange.cache is None or fetched is not None):
-                if fetched is None or reader is None:
-                    await route.cache.serve(exchange, delivery, source, body)
-                else:
-                    await route.cache.go_on(exchange, delivery, source, body, fetched, reader)
-                return
-            departure = departs()
-            await within(departure.timeouts.total, forward(exchange, departure, delivery, first, failure), spent)
+            await route.cache.go_on(exchange, delivery, source, body, fetched, reader)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)
         except asyncio.CancelledError:

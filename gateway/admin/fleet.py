@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.api import Order, follow
 from gateway.admin.client import ask_all, joined
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 log = logging.getLogger("gateway.admin")
+
+SETTLED: Final = 1_000_000_000  # nanoseconds after which a directory has no second change of the same time
 
 
 class Fleet:
@@ -128,7 +131,7 @@ class Fleet:
         if self._directory is None:
             return {}
         changed_at = self._directory.changed_at()
-        if changed_at != self._seen_at:
+        if changed_at != self._seen_at or time.time_ns() - changed_at < SETTLED:  # its clock is too coarse to tell two changes
             self._seen_at = changed_at
             self._known = self._directory.sockets()
             self._known.pop(os.getpid(), None)

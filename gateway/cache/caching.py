@@ -96,7 +96,9 @@ class Caching:
     def held(self) -> list[Look]:
         """What lies in the memory of this process; where it holds nothing itself, what it has lately found in Redis."""
         if isinstance(self.store, RedisStore):
-            return [Look(key, one.hits, one.size, one.entries, one.tags) for key, one in self.store.looked_up()]
+            return [
+                Look(key, one.hits, one.size, len(one.tags), frozenset().union(*one.tags)) for key, one in self.store.looked_up()
+            ]
         memory: object = getattr(self.store, "memory", self.store)
         assert isinstance(memory, MemoryStore)
         return [

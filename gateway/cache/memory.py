@@ -118,7 +118,7 @@ class MemoryStore:
         self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes of keys that have left, the oldest first
         self._max_ghosts = max(limit // _GHOST_BYTES, 64)
         self._tagged: dict[bytes, set[bytes]] = {}
-        self._routes: set[bytes] = set()  # what stands behind the URL in keys that have no further parts
+        self._routes: dict[bytes, int] = {}  # what stands behind the URL in keys that have no further parts, and in how many
         self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
         self._purge_count = 0
@@ -293,11 +293,11 @@ class MemoryStore:
         key = shelf.key
         end = key.find(b" ")
         route = key[end:]
-        if route not in self._routes:
-            if route.count(b" ") == 1:
-                self._routes.add(route)
-            else:
-                self._of_url.setdefault(key[:end], set()).add(key)
+        count = self._routes.get(route, 0)
+        if count or route.count(b" ") == 1:
+            self._routes[route] = count + 1
+        else:
+            self._of_url.setdefault(key[:end], set()).add(key)
         for entry in shelf.entries:
             for tag in entry.tags:
                 self._tagged.setdefault(tag, set()).add(key)
@@ -306,7 +306,13 @@ class MemoryStore:
         key = shelf.key
         del self._shelves[key]
         end = key.find(b" ")
-        if key[end:] not in self._routes:
+        route = key[end:]
+        count = self._routes.get(route, 0)
+        if count > 1:
+            self._routes[route] = count - 1
+        elif count:
+            del self._routes[route]  # which a reload may have taken away
+        else:
             _discard(self._of_url, key[:end], key)
         for entry in shelf.entries:
             for tag in entry.tags:

@@ -142,6 +142,7 @@ class RedisStore:
         own = read_mark(fields.get(b"p")) or (0, 0)
         hard, soft = max(times[0], own[0]), max(times[1], own[1])
         entries: dict[bytes, Entry] = {}
+        size = 0
         for name, data in fields.items():
             if not isinstance(name, bytes) or not isinstance(data, bytes) or name[:1] != b"v":
                 continue
@@ -159,15 +160,15 @@ class RedisStore:
                 entry.fresh_until = min(entry.fresh_until, limit, self.clock())
             entry.place = stamp
             entries[stamp.write] = entry
+            size += len(data)
         for write, coding, body in _forms(fields):
             if write in entries:
                 entries[write].forms[coding] = body
         if entries:
             names = self.names(key)
             names.hits += 1
-            names.entries = len(entries)
-            names.size = sum(entry.size for entry in entries.values())
-            names.tags = frozenset(tag for entry in entries.values() for tag in entry.tags)
+            names.size = size
+            names.tags = [entry.tags for entry in entries.values()]
         return sorted(entries.values(), key=lambda entry: entry.stored_at, reverse=True)
 
     def looked_up(self) -> Iterable[tuple[bytes, Names]]:

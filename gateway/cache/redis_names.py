@@ -20,16 +20,16 @@ _MARK: Final = re.compile(rb"m1 (\d{1,16}) (\d{1,16})")
 class Names:
     """What a key is called in Redis; all in one slot of a Cluster.
 
-    For people who look into the cache, since it was last remembered: hits, and how many entries with how many bytes and which
-    tags were found at the last one.
+    For people who look into the cache, since it was last remembered: hits, and at the last one the bytes of all entries and the
+    tags of each.
     """
 
-    __slots__ = ("entries", "hash", "hits", "lock", "look_up", "mark", "size", "tags")
+    __slots__ = ("hash", "hits", "lock", "look_up", "mark", "size", "tags")
 
     def __init__(self, prefix: bytes, key: bytes) -> None:
         url = url_of(key)
-        self.hits = self.entries = self.size = 0
-        self.tags: frozenset[bytes] = frozenset()
+        self.hits = self.size = 0
+        self.tags: list[tuple[bytes, ...]] = []
         self.mark = b"%b{%b}" % (prefix, _digest(url, 16))
         self.hash = b"%b:%b" % (self.mark, _digest(key[len(url) :], 8))
         self.look_up = (command(b"GETRANGE", self.mark, b"0", _LAST), command(b"HGETALL", self.hash))

@@ -71,7 +71,8 @@ def updated(entry: Entry, ask: Ask, answered: Answered, rules: Rules) -> tuple[E
 
 def private_cookies(answered: Answered) -> Headers:
     """What a validation sets for the one alone who asked: it does not say itself that it may be used again."""
-    return [] if says_fresh(answered) else [pair for pair in answered.headers if pair[0] == b"set-cookie"]
+    cookies = [pair for pair in answered.headers if pair[0] == b"set-cookie"]
+    return [] if cookies and says_fresh(answered) else cookies
 
 
 def head_agrees(entry: Entry, status: int, headers: Headers) -> bool:
