@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.body import RequestBody
+from gateway.cache.receive import ends_surely
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import ResponseHead
@@ -16,7 +17,7 @@ from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.rfc.headers import is_event_stream
-from gateway.rfc.message import CHUNKED, UNTIL_CLOSE
+from gateway.rfc.message import CHUNKED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -96,7 +97,7 @@ class FetchingTrip(Trip):
         exchange.first_byte_at = now
         exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
-        surely = head.length != UNTIL_CLOSE or self._target.address.scheme != "https"
+        surely = ends_surely(head, self._target)
         fetched.receiver.head(response, link, chunked=head.length == CHUNKED, ends_surely=surely)
         landing = fetched.flight.landing
         assert landing is not None

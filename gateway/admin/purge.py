@@ -6,11 +6,10 @@ after the first.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.guard import Refused
-from gateway.cache.purge import Purge, Scope
+from gateway.cache.purge import Purge, Scope, as_keyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +31,8 @@ async def purge(gateway: Gateway, order: Order) -> Json:
     if caching is None:
         raise Refused(409, "no route of this gateway has a cache")
     count = 0
-    spelt = caching.invalidator.spellings.of
     for one in wanted:
-        values = one.values
-        if one.scope is Scope.URL:
-            values = tuple(dict.fromkeys(url for value in values for url in spelt(value)))
-        count += await caching.store.purge(Purge(one.scope, values, one.soft))
+        count += await caching.invalidator.purge(one)
     if not caching.store.is_current:
         reason = "redis is away: what this process holds is purged, and all the rest when redis is back"
         raise Refused(503, reason, purged=count)
@@ -79,12 +74,8 @@ def _bytes(text: str) -> bytes:
 
 
 def _url(text: str) -> bytes:
-    """As keys begin: `scheme://host/path?query` with the host in lowercase, or a path for every host. Raises Refused."""
-    if text.startswith("/"):
-        return _bytes(text)
-    scheme, separator, rest = text.partition("://")
-    if scheme.lower() not in ("http", "https") or not separator:
-        raise Refused(422, f'"{text}" is neither a URL nor a path; write "https://host/path" or "/path"')
-    host = re.split("[/?#]", rest, maxsplit=1)[0]
-    target = rest[len(host) :].partition("#")[0]
-    return _bytes(f"{scheme.lower()}://{host.lower()}{'' if target.startswith('/') else '/'}{target}")
+    """Raises Refused."""
+    try:
+        return as_keyed(_bytes(text))
+    except ValueError as exc:
+        raise Refused(422, str(exc)) from None

@@ -66,6 +66,13 @@ class Invalidator:
         self._siblings = siblings
         self.spellings = spellings
 
+    async def purge(self, purge: Purge) -> int:
+        """As `Store.purge`, of URLs as clients ask for them."""
+        if purge.scope is Scope.URL:
+            urls = dict.fromkeys(spelt for url in purge.values for spelt in self.spellings.of(url))
+            purge = Purge(purge.scope, tuple(urls), purge.soft)
+        return await self._store.purge(purge)
+
     async def succeeded(self, url: bytes, headers: Headers) -> None:
         """An unsafe request of this URL has been answered so. When this returns, nothing of it is found any more."""
         urls = {spelt for named in (url, *locations(url, headers)) for spelt in self.spellings.of(named)}

@@ -77,7 +77,7 @@ class KeyRule:
         """It takes queries as they are."""
         return self._plain
 
-    def key(self, exchange: Exchange, told: bytes = b"") -> bytes:
+    def key(self, exchange: Exchange, told: bytes) -> bytes:
         """told: see `gateway.cache.ask.Ask`."""
         query = exchange.query if self._plain else self.kept_query(exchange.query)
         end = self._rest if not self._headers and not self._cookies else self._rest + self._further(exchange)

@@ -16,7 +16,7 @@ from gateway.cache.invalidate import Invalidator, Spellings
 from gateway.cache.key import HEADER, PARTS, Bypass, KeyRule
 from gateway.cache.memory import MemoryStore
 from gateway.cache.note import CacheNote
-from gateway.cache.purge import Purge
+from gateway.cache.purge import Purge, as_keyed
 from gateway.cache.purge import Scope as By
 from gateway.cache.rules import (
     CACHEABLE_METHODS,
@@ -113,12 +113,12 @@ class CacheMiddleware:
         )
         passing = tuple(bypass)
         keys = KeyRule("app", [*key, *_HOW], query)
-        self._spellings = Spellings()
-        self._spellings.add(keys, None)
+        spellings = Spellings()
+        spellings.add(keys, None)
 
         def over(store: Store) -> RouteCache:
             return RouteCache(
-                keys, rules, store, self._tasks, Invalidator(store, self._spellings), bypass=Bypass(passing) if passing else None,
+                keys, rules, store, self._tasks, Invalidator(store, spellings), bypass=Bypass(passing) if passing else None,
                 collapses=coalesce, lock=lock_of(store) if coalesce else None,
             )  # fmt: skip
 
@@ -140,18 +140,17 @@ class CacheMiddleware:
         soft: bool = False,
     ) -> None:  # fmt: skip
         """Take out what these name, or only make it stale. url: `https://host/path?query` as clients ask for it, or
-        `/path?query` for every host. prefix: the beginning of one. tag: of `Surrogate-Key`, `Cache-Tag` or `Cache-Groups`."""
+        `/path?query` for every host. prefix: the beginning of one. tag: of `Surrogate-Key` or `Cache-Tag`, or a group of
+        `Cache-Groups` behind its origin and a space. ValueError for what is no URL."""
+        named = {
+            By.URL: tuple(as_keyed(one.encode()) for one in url),
+            By.PREFIX: tuple(as_keyed(one.encode()) for one in prefix),
+            By.TAG: tuple(one.encode() for one in tag),
+        }
         await self._opened()
-        urls = dict.fromkeys(spelt for one in url for spelt in self._spellings.of(one.encode()))
-        for scope, values in (
-            (By.URL, tuple(urls)),
-            (By.PREFIX, tuple(one.encode() for one in prefix)),
-            (By.TAG, tuple(one.encode() for one in tag)),
-        ):
-            if values:
-                await self.store.purge(Purge(scope, values, soft))
-        if everything:
-            await self.store.purge(Purge(By.ALL, (), soft))
+        purges = [Purge(scope, values, soft) for scope, values in named.items() if values]
+        for purge in [*purges, Purge(By.ALL, (), soft)] if everything else purges:
+            await self._cache.invalidator.purge(purge)
 
     async def _opened(self) -> None:
         """The store is there."""

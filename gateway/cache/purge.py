@@ -6,6 +6,7 @@ a route's key that URL is a path with its query, and it is meant by every URL wi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -44,6 +45,20 @@ class Purge:
         if self.scope is Scope.URL:
             return any(url == value or _same_path(url, value) for value in self.values)
         return any(_begins(url, value) for value in self.values)
+
+
+def as_keyed(url: bytes) -> bytes:
+    """A URL as keys begin: `scheme://host/path?query` with scheme and host in lowercase, or a path for every host. ValueError
+    where it is neither."""
+    if url.startswith(b"/"):
+        return url
+    scheme, separator, rest = url.partition(b"://")
+    if scheme.lower() not in (b"http", b"https") or not separator:
+        said = url.decode("utf-8", "backslashreplace")
+        raise ValueError(f'"{said}" is neither a URL nor a path; write "https://host/path" or "/path"')
+    host = re.split(b"[/?#]", rest, maxsplit=1)[0]
+    target = rest[len(host) :].partition(b"#")[0]
+    return b"".join((scheme.lower(), b"://", host.lower(), b"" if target.startswith(b"/") else b"/", target))
 
 
 def url_of(key: bytes) -> bytes:

@@ -8,6 +8,7 @@ from gateway.cache.flight import WINDOW, Kind, Landing
 from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
 from gateway.cache.storable import Answered, Refusal, storable
 from gateway.cache.update import describes, joined, joins, merged, private_cookies, updated
+from gateway.rfc.message import UNTIL_CLOSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
     from gateway.cache.store import ReadyWriter, Store, Writer
     from gateway.errors import GatewayError
     from gateway.exchange import Headers, ResponseHead
+    from gateway.rfc.message import AnswerHead
+    from gateway.upstream.upstream import AnyTarget
 
 PARTIAL: Final = 206
 NOT_MODIFIED: Final = 304
 _NO_MORE: Final = frozenset({412, 416})  # to a Range of ours; the client has sent none
+
+
+def ends_surely(head: AnswerHead, target: AnyTarget | None) -> bool:
+    """Whether the end of an answer's body can be told from a connection that broke: not where it has no length and comes by
+    TLS, since nobody says whether that was closed in order."""
+    return head.length != UNTIL_CLOSE or target is None or target.address.scheme != "https"
 
 
 class Receiver:
@@ -74,7 +83,7 @@ class Receiver:
             self.on_interim(status, headers)
 
     def head(self, head: ResponseHead, valve: Valve, *, chunked: bool, ends_surely: bool = True) -> bool:
-        """ends_surely: its end can be told from a connection that broke."""
+        """ends_surely: see the function of that name."""
         now, old = self._now(), self._old
         answered = Answered(head.status, head.headers, head.length, self._asked_at, now, self._url)
         if old is not None and head.status == NOT_MODIFIED:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.cache.observed import Observed
+from gateway.cache.receive import ends_surely
 from gateway.departure import Departure, outgoing
 from gateway.errors import AnswerDeclined, GatewayError
 from gateway.exchange import ResponseHead
@@ -19,7 +20,7 @@ from gateway.forward import Trip, attempt, within
 from gateway.outgoing import end_to_end_trailers, response_headers
 from gateway.repeat import decline
 from gateway.rfc.headers import is_event_stream
-from gateway.rfc.message import CHUNKED, UNTIL_CLOSE
+from gateway.rfc.message import CHUNKED
 from gateway.upstream.answer import Answer
 
 if TYPE_CHECKING:
@@ -178,8 +179,7 @@ class Fetch:
         if is_event_stream(response.headers):
             self._link.allow_silence(self._departure.timeouts.stream_idle)
         try:
-            target = self._exchange.target
-            surely = head.length != UNTIL_CLOSE or target is None or target.address.scheme != "https"
+            surely = ends_surely(head, self._exchange.target)
             self._wants = self._taker.head(response, self._link, chunked=head.length == CHUNKED, ends_surely=surely)
         except Exception as exc:
             self._wants = False

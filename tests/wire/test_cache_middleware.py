@@ -119,7 +119,7 @@ def test_processes_that_share_a_redis_share_calls_and_purges():
                 other.loop.call_soon_threadsafe(app.go.set)  # type: ignore[union-attr]
                 assert {future.result().body for future in asked} == {b"slow"}
             assert len(app.calls) == 1
-            for purge in ({"url": ["http://test/fresh"]}, {"prefix": ["/fr"]}, {"tag": ["none"], "everything": True}):
+            for purge in ({"url": ["http://test/fresh"]}, {"url": ["HTTP://TEST:80/fresh"]}, {"prefix": ["/fr"]}, {"tag": ["none"], "everything": True}):
                 before = get(one.port, "/fresh").body
                 one.until(lambda: one.app.store.is_current)
                 asyncio.run_coroutine_threadsafe(other.app.purge(**purge), other.loop).result()

@@ -16,7 +16,7 @@ TEXT = st.text(st.sampled_from("ab %=&"), max_size=4)
 
 
 def test_a_key_is_the_url_and_the_route():
-    key = KeyRule("api").key(request("/a", "x=1"))
+    key = KeyRule("api").key(request("/a", "x=1"), b"")
     assert key == b"https://shop.example/a?x=1 api"
     assert url_of(key) == b"https://shop.example/a?x=1" == url_of_request(request("/a", "x=1"))
 
@@ -27,26 +27,26 @@ def test_scheme_host_mount_path_query_and_route_all_tell_apart():
     other_scheme.scheme = b"http"
     mounted.mount = b"/shop"
     exchanges = [plain, other_scheme, mounted, request("/b"), request("/a", ""), request("/a", "x"), request(host="other.example")]
-    keys = {KeyRule(route).key(exchange) for route in ("r1", "r2") for exchange in exchanges}
+    keys = {KeyRule(route).key(exchange, b"") for route in ("r1", "r2") for exchange in exchanges}
     assert len(keys) == 2 * len(exchanges)
 
 
 def test_the_case_of_the_host_does_not_count_and_that_of_the_path_does():
     rule = KeyRule("r")
-    assert rule.key(request(host="SHOP.example")) == rule.key(request(host="shop.EXAMPLE"))
-    assert rule.key(request("/A")) != rule.key(request("/a"))
+    assert rule.key(request(host="SHOP.example"), b"") == rule.key(request(host="shop.EXAMPLE"), b"")
+    assert rule.key(request("/A"), b"") != rule.key(request("/a"), b"")
 
 
 def test_parts_that_are_left_out_do_not_count():
     rule = KeyRule("r", ["path"])
-    assert rule.key(request("/a", "x=1", host="one")) == rule.key(request("/a", "x=2", host="two")) == b"/a r"
+    assert rule.key(request("/a", "x=1", host="one"), b"") == rule.key(request("/a", "x=2", host="two"), b"") == b"/a r"
     assert rule.target(b"/a?x=1") == b"/a"
 
 
 def test_headers_and_cookies_are_keyed_by_value_and_presence():
     rule = KeyRule("r", ["path", "header:X-Tenant", "cookie:lang"])
     keys = [
-        rule.key(request("/a", None, *lines))
+        rule.key(request("/a", None, *lines), b"")
         for lines in ([], ["X-Tenant: a"], ["X-Tenant: a", "X-Tenant: b"], ["Cookie: lang=de; x=y"], ["Cookie: lang=en"], ["Cookie: x=y"])
     ]
     assert keys[0] == keys[5]
@@ -56,7 +56,7 @@ def test_headers_and_cookies_are_keyed_by_value_and_presence():
 @given(st.lists(TEXT, min_size=2, max_size=2), st.lists(TEXT, min_size=2, max_size=2))
 def test_no_value_can_pass_for_another_part(one: list[str], other: list[str]):
     rule = KeyRule("r", ["path", "header:A", "header:B"])
-    key = [rule.key(request("/a", None, f"A:{a}", f"B:{b}")) for a, b in (one, other)]
+    key = [rule.key(request("/a", None, f"A:{a}", f"B:{b}"), b"") for a, b in (one, other)]
     assert (key[0] == key[1]) is ([v.strip() for v in one] == [v.strip() for v in other])
 
 
@@ -74,7 +74,7 @@ def test_no_value_can_pass_for_another_part(one: list[str], other: list[str]):
 )
 def test_what_does_not_count_in_a_query_is_neither_keyed_nor_sent(rule: QueryRule, query: bytes, kept: bytes):
     keys = KeyRule("r", query=rule)
-    assert keys.key(request("/a", query.decode())) == b"https://shop.example/a?" + kept + b" r"
+    assert keys.key(request("/a", query.decode()), b"") == b"https://shop.example/a?" + kept + b" r"
     assert keys.target(b"/a?" + query) == b"/a?" + kept
 
 
