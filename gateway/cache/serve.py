@@ -1,7 +1,8 @@
 """A route's cache at work: what is stored answers, what is not is fetched once for all who want it (RFC 9111).
 
 The way of a request: `ready.answer` answers at once from memory, without awaiting anything. Otherwise `serve` looks into the
-whole store, then joins a fetch that is under way or starts one, and delivers what it brings; or lets the exchange pass.
+whole store (`give.py` answers from it), then joins a fetch that is under way or starts one, and delivers what it brings; or lets
+the exchange pass.
 What is decided is decided by the pure functions of this package; here it is acted upon.
 """
 
@@ -16,12 +17,12 @@ from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.fetching import Fetches
 from gateway.cache.flight import Kept, Kind
+from gateway.cache.give import StoredAnswers
 from gateway.cache.key import has_two_paths
-from gateway.cache.memory import PIECE, WHOLE
 from gateway.cache.observe import Observation
 from gateway.cache.ready import ReadyAnswers
 from gateway.cache.receive import NOT_MODIFIED
-from gateway.cache.render import age_field, render
+from gateway.cache.render import age_field
 from gateway.cache.reuse import Verdict, may_bridge, reuse, select
 from gateway.cache.rules import OUR_TARGET
 from gateway.cache.status import Forward, Outcome
@@ -31,11 +32,10 @@ from gateway.outgoing import wants_trailers
 from gateway.rfc.conditional import is_not_modified, not_modified_fields
 from gateway.rfc.encoding import is_coded
 from gateway.rfc.freshness import date_of
-from gateway.rfc.ranges import cut
 from gateway.rfc.vary import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.body import RequestBody
     from gateway.cache.entry import Entry
@@ -45,14 +45,12 @@ if TYPE_CHECKING:
     from gateway.cache.invalidate import Invalidator
     from gateway.cache.key import Bypass, KeyRule
     from gateway.cache.receive import Receiver
-    from gateway.cache.render import Rendering
     from gateway.cache.rules import Rules
     from gateway.cache.source import Source
     from gateway.cache.store import FetchLock, Lease, Store
     from gateway.cache.tasks import Tasks
     from gateway.deliver import Delivery
     from gateway.exchange import Headers
-    from gateway.rfc.ranges import Span
 
 COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
 NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
@@ -101,10 +99,10 @@ class RouteCache:
         self._tasks = tasks
         self._bypass = bypass
         self._collapses = collapses
-        self._forms = forms
         self.asks_plain = forms is not None  # what it keeps in codings it codes itself, once, and not the target for each of them
         self._lock = lock
         self.ready = ReadyAnswers(keys, store, bypass=bypass, heed=rules.heed_requests, forms=forms)
+        self._stored = StoredAnswers(store, self.ready, forms, now)
         self.fetches = Fetches(rules, store, now, kept or Kept(), shares=collapses, across=lock is not None, plain=self.asks_plain)
 
     def is_telling(self, visit: Visit) -> bool:
@@ -138,7 +136,7 @@ class RouteCache:
         if entry is not None and verdict in {Verdict.USE, Verdict.USE_AND_VALIDATE}:
             if verdict is Verdict.USE_AND_VALIDATE:
                 self._validate_beside(visit, entry)
-            if await self._give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
+            if await self._stored.give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
                 return
         if b"only-if-cached" in ask.directives:
             visit.exchange.cache = Outcome(_reason(entries, entry, verdict))
@@ -349,7 +347,7 @@ class RouteCache:
             own = entry.copy(headers=shared + landing.headers)
             own.place, own.forms = entry.place, entry.forms
             entry = own
-        return await self._give(visit, entry, outcome)
+        return await self._stored.give(visit, entry, outcome)
 
     async def _relay(self, visit: Visit, reader: Reader, landing: Landing, outcome: Outcome) -> None:
         """The target's answer, as it comes in."""
@@ -386,59 +384,6 @@ class RouteCache:
         etag, last_modified = fields.get(b"etag", b""), fields.get(b"last-modified", b"")
         return is_not_modified(ask.concerns, etag, last_modified, date_of(headers, now), now)
 
-    async def _give(self, visit: Visit, entry: Entry, outcome: Outcome) -> bool:
-        """Answer from the store. False where the entry does not hold what is asked for, or its body has gone."""
-        exchange, delivery = visit.exchange, visit.delivery
-        if entry.chunks is not None and entry.length <= WHOLE:
-            reply = self.ready.reply(exchange, visit.key, entry, visit.ask, outcome, self.now())
-            if reply is not None:
-                await delivery.reply(reply)
-            return reply is not None
-        rendering = render(entry, visit.ask, self.now())
-        if rendering is None:
-            return False
-        first, end = rendering.span
-        headers = rendering.headers
-        form = self._form(visit, entry, rendering)
-        if form is not None:
-            headers, (first, end) = form[0], (0, len(form[1]))
-        pieces: AsyncIterator[bytes] | None = None
-        piece = b""
-        if visit.ask.method == b"GET" and first < end:
-            pieces = self._pieces(visit, entry, (first, end)) if form is None else _cut_up(form[1])
-            try:
-                piece = await anext(pieces, b"")
-            except LookupError:
-                return False
-        exchange.cache = outcome
-        headers.append((b"cache-status", outcome.value()))
-        if rendering.status not in {204, NOT_MODIFIED}:
-            headers.append((b"content-length", b"%d" % (end - first)))
-        head = ResponseHead(rendering.status, headers, end - first)
-        delivery.pipeline.amend(exchange, head)
-        await delivery.start(head)
-        try:
-            await _send(delivery, head, piece, pieces)
-        except LookupError as exc:
-            raise GatewayError(f"the store has lost the rest of a body: {exc}") from None
-        return True
-
-    def _form(self, visit: Visit, entry: Entry, rendering: Rendering) -> tuple[Headers, bytes] | None:
-        """Fields and body of the coded form in which a whole answer goes out; None where it goes out as it is."""
-        if self._forms is None or entry.part is not None or rendering.status != entry.status:
-            return None
-        coding = self._forms.coding(visit.exchange, visit.key, entry)
-        return None if coding is None else (self._forms.headers(rendering.headers, coding), entry.forms[coding])
-
-    async def _pieces(self, visit: Visit, entry: Entry, span: Span) -> AsyncIterator[bytes]:
-        first, end = span
-        if entry.chunks is not None:
-            for piece in cut(entry.chunks, first, end):
-                yield piece
-            return
-        async for piece in self.store.body(visit.key, entry, first, end):
-            yield piece
-
 
 async def _within(seconds: float, reader: Reader) -> Landing | None:
     """What a fetch brings; None where that takes too long. Raises the GatewayError that came instead."""
@@ -468,27 +413,3 @@ def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | No
     if verdict is Verdict.VALIDATE:
         return Forward.STALE
     return Forward.PARTIAL if entry.part is not None else Forward.MISS
-
-
-async def _cut_up(body: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(body), PIECE):
-        yield body[at : at + PIECE]
-
-
-async def _send(
-    delivery: Delivery, head: ResponseHead, piece: bytes, pieces: AsyncIterator[bytes] | None
-) -> None:
-    """The body of a stored answer, each piece when the client has taken the one before."""
-    transform = head.transform
-    more = pieces is not None and bool(piece)
-    while more and pieces is not None:
-        following = await anext(pieces, b"")
-        more = bool(following)
-        if transform is not None:
-            piece = transform.feed(piece)
-        if more:
-            await delivery.chunk(piece, more=True)
-            piece = following
-    if transform is not None:
-        piece += transform.finish()
-    await delivery.chunk(piece, more=False)
