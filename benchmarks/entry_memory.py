@@ -7,7 +7,6 @@ beside it stands what the store counts, by which `cache.memory` is kept. In Redi
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import os
 import time
@@ -17,12 +16,9 @@ from typing import TYPE_CHECKING, Final
 import redis as redis_py
 import uvloop
 
-from benchmarks.redis_hits import BOUND, FIELDS, redis_server
+from benchmarks.redis_hits import FIELDS, opened, redis_server
 from gateway.cache.entry import Entry
 from gateway.cache.memory import MemoryStore
-from gateway.cache.redis import RedisStore
-from gateway.redis.address import Endpoint, Form, RedisAddress
-from gateway.redis.client import Redis
 
 if TYPE_CHECKING:
     from gateway.cache.store import Store
@@ -56,10 +52,7 @@ async def run(port: int, count: int) -> None:
         before = resident()
         await fill(memory, count, size)
         real, counted = resident() - before, memory.usage().bytes_held
-        shared = RedisStore(Redis(RedisAddress(Form.SINGLE, (Endpoint("127.0.0.1", port),)), BOUND), b"gw:")
-        await shared.start()
-        while not shared.is_current:  # noqa: ASYNC110  # another process is about to listen
-            await asyncio.sleep(0.02)
+        shared = await opened(port)
         with redis_py.Redis(port=port) as asked:
             used = asked.info("memory")["used_memory"]
             await fill(shared, count, size)

@@ -83,11 +83,17 @@ async def hit(store: RedisStore, key: bytes) -> None:
             continue
 
 
-async def run(port: int, count: int) -> None:
+async def opened(port: int) -> RedisStore:
+    """The store of a Redis that is about to listen there."""
     store = RedisStore(Redis(RedisAddress(Form.SINGLE, (Endpoint("127.0.0.1", port),)), BOUND), b"gw:")
     await store.start()
-    while not store.is_current:  # noqa: ASYNC110  # another process is about to listen
+    while not store.is_current:  # noqa: ASYNC110  # another process
         await asyncio.sleep(0.02)
+    return store
+
+
+async def run(port: int, count: int) -> None:
+    store = await opened(port)
     plain = redis_py.Redis(port=port)
     await plain.set("plain", bytes(1024))
     print(f"{'':38}{'us CPU':>10}{'median us':>12}{'p99 us':>10}")
