@@ -44,10 +44,11 @@ return held == 'over' and 2 or 3
 _RENEW: Final = Script(
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 )
+# A full Redis refuses what is written, and takes what is deleted.
 _RELEASE: Final = Script(
     """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], 'over', 'PX', ARGV[2])
+if redis.pcall('SET', KEYS[1], 'over', 'PX', ARGV[2]).err then redis.call('DEL', KEYS[1]) end
 return redis.call('PUBLISH', ARGV[3], '')
 """
 )

@@ -185,6 +185,28 @@ def test_a_redis_that_is_full_gives_no_locks_and_holds_nobody_up():
         on_two(server, work)
 
 
+def test_a_lock_is_released_though_redis_has_become_full():
+    """It takes no writes then, but what only takes away."""
+    with redis_server("--maxmemory-policy", "noeviction") as server:
+
+        async def work(one: RedisLock, other: RedisLock) -> None:
+            lease = await one.lead(KEY, PATIENCE)
+            assert lease is not None
+            waiting = asyncio.create_task(other.lead(KEY, PATIENCE))
+            await until_subscribed(server)
+            with server.client() as asked:
+                asked.config_set("maxmemory", 1)
+            started = time.perf_counter()
+            await lease.release()
+            assert await waiting is None
+            with server.client() as asked:
+                assert list(asked.scan_iter("*:lock")) == []
+            assert await other.lead(KEY, PATIENCE) is not None
+            assert time.perf_counter() - started < 0.5
+
+        on_two(server, work)
+
+
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
 def test_without_redis_everybody_leads(fault: Callable[[RedisServer], None]):
     with redis_server() as server:
