@@ -1,7 +1,7 @@
 """What has to happen in Redis in one step: to store an entry, to take one out, to purge a URL.
 
 The mark of a URL reads `m1 HARD SOFT`: the time of its newest hard purge, or since when it is known, and that of its newest
-soft one. What is of another kind under a name of ours is foreign, and goes.
+soft one. Where a full Redis refuses one of these, it goes: entries without it are void. What is of another kind under a name of ours is foreign, and goes.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ if ARGV[2] == '1' then
 else
   hard = math.max(hard or 0, at)
 end
-redis.call('SET', KEYS[1], text(hard, soft or 0), 'KEEPTTL')
+if redis.pcall('SET', KEYS[1], text(hard, soft or 0), 'KEEPTTL').err then redis.call('DEL', KEYS[1]) end
 lives(KEYS[1], tonumber(ARGV[3]))
 return 1
 """
@@ -102,7 +102,7 @@ if redis.call('TYPE', KEYS[2]).ok ~= 'hash' then return 0 end
 local hard, soft = mark(redis.call('HGET', KEYS[2], 'p'))
 local at = tonumber(ARGV[1])
 if ARGV[2] == '1' then soft = math.max(soft or 0, at) else hard = math.max(hard or 0, at) end
-redis.call('HSET', KEYS[2], 'p', text(hard or 0, soft or 0))
+if type(redis.pcall('HSET', KEYS[2], 'p', text(hard or 0, soft or 0))) == 'table' then redis.call('DEL', KEYS[2]) end
 return 1
 """
 )

@@ -32,6 +32,7 @@ MAX_UNSENT: Final = 1000  # purges that wait for Redis to come back; with more, 
 MAX_MESSAGES: Final = 10_000  # that have come and are not applied; those above are read from the log
 MAX_VALUES: Final = 500  # of one purge in one step
 
+# A full Redis refuses what adds to it, but not in a script that has begun to write: DEL or EXPIRE come first here.
 _COMMON: Final = """
 local function top(log)
   local last = redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')
@@ -139,6 +140,7 @@ class SharedPurges:
         except Away:
             self._overflowed |= len(self._unsent) == MAX_UNSENT
             self._unsent.append(purge)
+            self.subscriber.drop()
             raise
 
     async def _send(self, purge: Purge) -> int:
@@ -225,6 +227,7 @@ class SharedPurges:
                 floors = _time(floor), _time(recent_floor)
                 times = [(_time(at), record) for found in (kept, others) for record, at in _pairs(found)]
             case _:
+                self.subscriber.drop()
                 raise Away(f"the log of purges can not be read: {reply!r}")
         if known and max(floors) > known:
             await self._distrusted()

@@ -632,6 +632,60 @@ def test_a_full_redis_is_read_and_not_written():
         on(server, work)
 
 
+FROM_FULL = [Purge(Scope.TAG, (b"t",)), Purge(Scope.URL, (b"https://test/a",)), Purge(Scope.KEY, (KEY,)), Purge(Scope.ALL)]
+
+
+@pytest.mark.parametrize("purge", FROM_FULL, ids=lambda purge: purge.scope.value)
+def test_a_purge_is_done_though_redis_is_full(purge: Purge):
+    """By everybody, and for good."""
+    with redis_server("--maxmemory-policy", "noeviction") as server:
+
+        async def work(store: RedisStore) -> None:
+            async with redis_store(single(server.port)) as other:
+                await put(store, tags=(b"t",))
+                assert await bodies(other) == [b"body"]
+                with server.client() as asked:
+                    asked.config_set("maxmemory", 1)
+                    await store.purge(purge)
+                    assert await bodies(store) == []
+
+                    async def is_known() -> bool:
+                        return await bodies(other) == []
+
+                    await until(is_known)
+                    names = Names(b"gw:", KEY)
+                    beside = {Scope.URL: names.mark, Scope.KEY: names.both[1]}.get(purge.scope, b"none")
+                    assert asked.exists(beside) == 0  # the log forgets these soon; what could not be written there has gone
+                    asked.config_set("maxmemory", 0)
+
+                async def is_stored() -> bool:
+                    assert await bodies(other) in ([], [b"new"])
+                    await put(store, body=b"new")
+                    return await bodies(other) == [b"new"]
+
+                await until(is_stored)
+
+        on(server, work)
+
+
+def test_a_purge_that_redis_refuses_is_made_later_and_its_sender_serves_nothing_until_then():
+    """As where its disk is full."""
+    with redis_server("--min-replicas-to-write", "0") as server:
+
+        async def work(store: RedisStore) -> None:
+            await put(store)
+            assert await bodies(store) == [b"body"]
+            with server.client() as asked:
+                asked.config_set("min-replicas-to-write", 1)  # it has none: nothing can be written, nor deleted
+                await store.purge(Purge(Scope.ALL))
+                assert await bodies(store) == []
+                asked.config_set("min-replicas-to-write", 0)
+            await until(lambda: asyncio.sleep(0, store.is_current))
+            assert await bodies(store) == []
+
+        on(server, work)
+
+
 def test_redis_that_drops_what_it_has_no_room_for_loses_entries_and_never_a_purge():
     with redis_server("--maxmemory-policy", "allkeys-lru") as server:
 
