@@ -1,7 +1,8 @@
 """What has to happen in Redis in one step: to store an entry, to take one out, to purge a URL.
 
 The mark of a URL reads `m1 HARD SOFT`: the time of its newest hard purge, or since when it is known, and that of its newest
-soft one. Where a full Redis refuses one of these, it goes: entries without it are void. What is of another kind under a name of ours is foreign, and goes.
+soft one. Where a full Redis refuses to change it, it goes: entries without it are void. What is of another kind under a
+name of ours is foreign, and goes.
 """
 
 from __future__ import annotations
