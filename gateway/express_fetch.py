@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.body import RequestBody
 from gateway.cache.receive import ends_surely
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import ResponseHead
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
-from gateway.outgoing import end_to_end_trailers, response_headers
+from gateway.outgoing import answer_fields, end_to_end_trailers, response_headers
 from gateway.rfc.headers import is_event_stream
 from gateway.rfc.message import CHUNKED
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from gateway.cache.fetching import Fetched
+    from gateway.cache.receive import Receiver
     from gateway.exchange import Exchange, Headers
     from gateway.gateway import Gateway
     from gateway.rfc.message import AnswerHead, RequestHead
@@ -37,7 +37,7 @@ class FetchingTrip(Trip):
     """A trip that is a fetch as well. It is over when the answer is, though its client may have left long before, or been
     served by a task."""
 
-    __slots__ = ("_fetched", "_has_left", "_reader")
+    __slots__ = ("_fetched", "_has_left")
 
     def __init__(
         self, gateway: Gateway, snapshot: Snapshot, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange,
@@ -46,7 +46,6 @@ class FetchingTrip(Trip):
         super().__init__(gateway, snapshot, protocol, head, b"", exchange)
         self._fetched = fetched
         self._has_left = False
-        self._reader = fetched.flight.join(RequestBody.of(b"", exchange))
         fetched.stop = self._stop
 
     def set_out(self, route: Route) -> None:
@@ -56,54 +55,65 @@ class FetchingTrip(Trip):
         try:
             super().set_out(route)
         except Exception as exc:
-            self._fail(exc if isinstance(exc, GatewayError) else GatewayError(f"internal error: {exc!r}"))
+            self._fetched.failed(exc if isinstance(exc, GatewayError) else GatewayError(f"internal error: {exc!r}"))
             raise
 
     def target(self, route: Route) -> bytes:
         target = super().target(route)
-        return target if route.cache is None else route.cache.keys.target(target)
+        keys = route.cache.keys if route.cache is not None else None
+        return target if keys is None or keys.is_plain else keys.target(target)
 
     def rest(self, cycle: Cycle, first: AnyTarget | None, failure: TargetError | None) -> Awaitable[None]:
         """What is left to do, for a task: the fetch itself, or only to deliver what it brings."""
-        return self._gateway.go_on(
-            self._exchange, cycle, self._share, first, failure, prepared=self._headers, reader=self._reader, fetched=self._fetched
-        )
+        self._fetched.shared()  # by which it reads what comes
+        return self._gateway.go_on(self._exchange, cycle, self._share, first, failure, prepared=self._headers, fetched=self._fetched)
 
     # ------------------------------------------------------------ its answer
 
     def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         if self.was_declined(head):
             return
-        receiver = self._fetched.receiver
+        fetched = self._fetched
         try:
-            self._land(head, now)
-            if body:
-                receiver.data(body)
-            receiver.end([])
-            self._fetched.settle()
+            if fetched.flight is None:
+                self._exchange.first_byte_at = now
+                fetched.whole(head.status, answer_fields(head), body, ends_surely=ends_surely(head, self._target))
+            else:
+                self._whole_for_all(head, body, now)
         except Exception as exc:
             self._lose(exc)
             return
-        self._reader.leave()
         if self._has_left:
             self.over(None)
         else:
             self.pass_on(head, body)
 
-    def _land(self, head: AnswerHead, now: float) -> None:
+    def _whole_for_all(self, head: AnswerHead, body: bytes, now: float) -> None:
+        """Others wait for it as well."""
+        receiver, leader = self._land(head, now), self._fetched.leader
+        if body:
+            receiver.data(body)
+        receiver.end([])
+        self._fetched.settle()
+        if leader is not None:
+            leader.leave()
+
+    def _land(self, head: AnswerHead, now: float) -> Receiver:
         """The cache sees the head, before any policy of ours amends it."""
         exchange, fetched, link = self._exchange, self._fetched, self._link
+        flight, receiver = fetched.shared(), fetched.receiver
         assert link is not None
+        assert receiver is not None
         exchange.first_byte_at = now
         exchange.status = head.status
         response = ResponseHead(head.status, response_headers(head), head.length if head.length >= 0 else None)
         surely = ends_surely(head, self._target)
-        fetched.receiver.head(response, link, chunked=head.length == CHUNKED, ends_surely=surely)
-        landing = fetched.flight.landing
-        assert landing is not None
-        exchange.cache = fetched.outcome(landing, Forward.URI_MISS)
+        receiver.head(response, link, chunked=head.length == CHUNKED, ends_surely=surely)
+        assert flight.landing is not None
+        exchange.cache = fetched.outcome(flight.landing, Forward.URI_MISS)
         if is_event_stream(response.headers):
             link.allow_silence(self.timeouts.stream_idle)
+        return receiver
 
     def head(self, head: AnswerHead) -> None:
         if self.was_declined(head):
@@ -119,10 +129,14 @@ class FetchingTrip(Trip):
             self.go_on(None)
 
     def data(self, data: bytes) -> None:
-        self._fetched.receiver.data(data)
+        receiver = self._fetched.receiver
+        assert receiver is not None
+        receiver.data(data)
 
     def end(self, trailers: Headers) -> None:
-        self._fetched.receiver.end(end_to_end_trailers(trailers))
+        receiver = self._fetched.receiver
+        assert receiver is not None
+        receiver.end(end_to_end_trailers(trailers))
         self.over(None)
         try:
             self._fetched.settle()
@@ -150,23 +164,18 @@ class FetchingTrip(Trip):
 
     def failed(self, error: GatewayError) -> None:
         self.over(error)
-        is_awaited = self._fetched.flight.landing is None
+        is_awaited = not self._fetched.has_landed
         if is_awaited and isinstance(error, TargetError):
             if self._has_left:  # but others wait for it
                 self._gateway.fetch_on(self._exchange, self._share, self._target, error, self._fetched, prepared=self._headers)
             else:
                 self.go_on(self._target, error)
             return
-        self._fail(error)
+        self._fetched.failed(error)
         if is_awaited and not self._has_left:
             self._exchange.cache = Outcome(Forward.URI_MISS)
             self._exchange.error = error
             self.reply(page_for(self._exchange, error))
-
-    def _fail(self, error: GatewayError) -> None:
-        """All who wait for the answer learn it."""
-        self._fetched.receiver.failed(error, bridges=False)
-        self._fetched.settle()
 
     def disconnect(self) -> None:
         """The client has gone; the fetch goes on if others want its answer."""
@@ -175,7 +184,11 @@ class FetchingTrip(Trip):
         self._has_left = True
         error = self._exchange.error = ClientGone("before its answer was whole")
         self._exchange.status = self._exchange.status or error.status
-        self._reader.leave()
+        leader = self._fetched.leader
+        if leader is None:
+            self._stop()
+        else:
+            leader.leave()
         self.pipeline.finish(self._exchange)
 
     def _stop(self) -> None:
@@ -184,4 +197,4 @@ class FetchingTrip(Trip):
             self._link.abandon(self)
             error = ClientGone("before its answer was whole")
             self.over(error)
-            self._fail(error)
+            self._fetched.failed(error)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.cache.fetching import Fetched
-    from gateway.cache.flight import Reader
     from gateway.departure import Departure
     from gateway.errors import TargetError
     from gateway.exchange import Exchange, Headers, Reply
@@ -156,11 +155,10 @@ class Gateway:
     async def go_on(
         self, exchange: Exchange, cycle: Cycle, share: Share | None = None, first: AnyTarget | None = None,
         failure: TargetError | None = None, *, prepared: Headers | None = None, fetched: Fetched | None = None,
-        reader: Reader | None = None,
     ) -> None:  # fmt: skip
         """The rest of an exchange that the express lane has admitted: through the route's cache, or where a share was
         chosen to that, on this target first or after this failure of it. prepared: the request's fields, where the
-        pipeline has edited them already. fetched, reader: where it is a fetch of the cache by now."""
+        pipeline has edited them already. fetched: where it is a fetch of the cache by now."""
         route = exchange.route
         assert route is not None
         delivery = self._delivery(exchange, cycle, route.pipeline)
@@ -168,12 +166,12 @@ class Gateway:
             body = RequestBody(cycle.receive, body_length(exchange), route.max_body, exchange)
             spent = self.deadlines.now() - exchange.started_at
             departs = partial(depart, exchange, route, body, self.snapshot, delivery, share, prepared=prepared)
-            if fetched is None or reader is None:
+            if fetched is None:
                 await self._to_targets(exchange, delivery, route, body, departs, first=first, failure=failure, spent=spent)
                 return
             assert route.cache is not None
             source = TargetSource(exchange, delivery, departs, first, failure, spent)
-            await route.cache.go_on(exchange, delivery, source, body, fetched, reader)
+            await route.cache.go_on(exchange, delivery, source, body, fetched)
         except Exception as exc:
             await fail(exchange, as_error(exchange, exc), delivery)
         except asyncio.CancelledError:

@@ -147,10 +147,15 @@ def framing(length: int) -> tuple[bytes, bytes]:
 
 def response_headers(head: AnswerHead) -> Headers:
     """The target's fields as they go to the client, before any policy amends them. A new list."""
+    return answer_fields(head).copy()
+
+
+def answer_fields(head: AnswerHead) -> Headers:
+    """The same, not to be changed."""
     forwarded = head.forwarded
     if forwarded is None:
         forwarded = head.forwarded = _forwarded(head)
-    return forwarded.copy()
+    return forwarded
 
 
 def _forwarded(head: AnswerHead) -> Headers:

@@ -117,6 +117,11 @@ class Entry:
         self.place: object = None
         self._bare_size = 0  # 0: not yet counted
 
+    def hold(self, body: bytes) -> None:
+        """Take this body, before anybody has seen the entry."""
+        self.chunks = (body,) if body else ()
+        self.length = len(body)
+
     def with_body(self, chunks: Iterable[bytes]) -> Entry:
         """The same response with this body, which a writer has gathered. A new entry, without forms."""
         held = tuple(chunks)

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
+from gateway.body import RequestBody
+from gateway.cache.answered import GROUPED, Answered
 from gateway.cache.ask import ask_of
 from gateway.cache.flight import Flight, Kind
 from gateway.cache.key import url_of_request
-from gateway.cache.receive import Receiver
+from gateway.cache.memory import MemoryStore
+from gateway.cache.receive import Receiver, judged
 from gateway.cache.reuse import ERROR_STATUSES
-from gateway.cache.status import Outcome
+from gateway.cache.status import Forward, Outcome
+from gateway.cache.storable import Refusal
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -20,10 +24,10 @@ if TYPE_CHECKING:
 
     from gateway.cache.ask import Ask
     from gateway.cache.entry import Entry
-    from gateway.cache.flight import Kept, Landing
+    from gateway.cache.flight import Kept, Landing, Reader
     from gateway.cache.rules import Rules
     from gateway.cache.store import Store
-    from gateway.exchange import Exchange
+    from gateway.exchange import Exchange, Headers
 
     Trail = tuple[bytes, tuple[bytes | None, ...]]
 
@@ -32,23 +36,103 @@ MAX_REFUSED: Final = 8192  # such keys that are remembered
 
 
 class Fetched:
-    """A fetch under way. exchange: by which it is made. trail: what requests have in common that may share it; None where
-    none may. stop: called when nobody wants its answer any more."""
+    """A fetch under way.
 
-    __slots__ = ("exchange", "fetches", "flight", "key", "receiver", "stop", "trail")
+    exchange: by which it is made. trail: what requests have in common that may share it; None where none may. old: the entry
+    that is validated, completed, or would help out if the target failed. asked_at: Unix seconds. mark: the store's when it
+    began; whoever comes after a purge wants a newer answer. stop: called when nobody wants its answer any more.
 
-    def __init__(self, fetches: Fetches, exchange: Exchange, key: bytes, trail: Trail | None, *, alone: bool) -> None:
-        self.fetches = fetches
+    What it brings goes by a flight, with a receiver; but one that the express lane makes has neither while nobody shares it
+    and its answer may yet come in one piece. leader: its own client among the readers of a flight that it got later.
+    """
+
+    __slots__ = (
+        "_fetches", "ask", "asked_at", "exchange", "flight", "key", "leader", "mark", "old", "receiver", "stop", "trail",
+    )  # fmt: skip
+
+    def __init__(
+        self, fetches: Fetches, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None
+    ) -> None:
+        self._fetches = fetches
         self.exchange = exchange
         self.key = key
+        self.ask = ask
+        self.old = old
         self.trail = trail
+        self.asked_at = fetches.now()
+        self.mark = fetches.store.mark()
         self.stop: Callable[[], object] | None = None
-        self.flight = Flight(self._deserted, fetches.kept, is_lone=alone)
-        self.receiver: Receiver
+        self.flight: Flight | None = None
+        self.receiver: Receiver | None = None
+        self.leader: Reader | None = None
+
+    def take_off(self, *, alone: bool = False) -> Flight:
+        """A flight for what it brings. alone: it goes on without readers."""
+        fetches = self._fetches
+        flight = self.flight = Flight(self._deserted, fetches.kept, is_lone=alone)
+        self.receiver = Receiver(self, flight, fetches.store, fetches.rules, fetches.now)
+        return flight
+
+    def shared(self) -> Flight:
+        """Its flight, for others than its own client."""
+        flight = self.flight
+        if flight is None:
+            flight = self.take_off()
+            self.leader = flight.join(RequestBody.of(b"", self.exchange))
+        return flight
+
+    @property
+    def keeps_all(self) -> bool:
+        """Who joins now misses nothing."""
+        return self.flight is None or self.flight.keeps_all
+
+    @property
+    def has_landed(self) -> bool:
+        """The head of its answer has come."""
+        return self.flight is not None and self.flight.landing is not None
 
     def _deserted(self) -> None:
         if self.stop is not None:
             self.stop()
+
+    # ------------------------------------------------------------ what it brings
+
+    def whole(self, status: int, headers: Headers, body: bytes, *, ends_surely: bool) -> None:
+        """An answer in one piece, while there is no flight: it is judged and stored, and the fetch is over. headers: end-to-end
+        fields, which are not changed."""
+        fetches = self._fetches
+        answered = Answered(status, headers, len(body), self.asked_at, fetches.now(), b"")
+        if answered.kinds & GROUPED:
+            answered.url = url_of_request(self.exchange)
+        made = judged(self.ask, answered, fetches.rules, ends_surely=ends_surely)
+        self.exchange.cache = outcome = Outcome(Forward.URI_MISS)
+        if isinstance(made, Refusal):
+            self._refused(made, status, outcome)
+        else:
+            outcome.stored = True
+            if self.trail is None:
+                fetches.allow(self.key)
+            assert fetches.memory is not None
+            made.hold(body)
+            fetches.memory.put(self.key, made, self.mark)
+        self.over()
+
+    def outcome(self, landing: Landing, reason: bytes) -> Outcome:
+        """Of the request that started it. reason: why it did."""
+        outcome = Outcome(reason)
+        assert self.receiver is not None
+        refused = self.receiver.refused
+        if refused is not None:
+            self._refused(refused, landing.status, outcome)
+        outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
+        if outcome.stored and self.trail is None:
+            self._fetches.allow(self.key)
+        return outcome
+
+    def _refused(self, refusal: Refusal, status: int, outcome: Outcome) -> None:
+        outcome.detail = refusal.value.encode()
+        if refusal.lasts and status not in ERROR_STATUSES:
+            self._fetches.refuse(self.key)
 
     def tell(self, exchange: Exchange) -> None:
         """What is logged and counted of the fetch with the request that started it."""
@@ -59,29 +143,26 @@ class Fetched:
         exchange.reused = own.reused
         exchange.first_byte_at = own.first_byte_at
 
-    def outcome(self, landing: Landing, reason: bytes) -> Outcome:
-        """Of the request that started it. reason: why it did."""
-        outcome = Outcome(reason)
-        refused = self.receiver.refused
-        if refused is not None:
-            outcome.detail = refused.value.encode()
-            if refused.lasts and landing.status not in ERROR_STATUSES:
-                self.fetches.refuse(self.key)
-        outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
-        if outcome.stored and self.trail is None:
-            self.fetches.allow(self.key)
-        return outcome
+    # ------------------------------------------------------------ its end
 
     def settle(self) -> None:
         """It is over, and was made for a store that shows all that it has: what has come whole is stored."""
         try:
-            self.receiver.settle_at_once()
+            if self.receiver is not None:
+                self.receiver.settle_at_once()
         finally:
             self.over()
 
+    def failed(self, error: GatewayError) -> None:
+        """Nothing will come, or no more. All who wait for it learn that."""
+        if self.receiver is not None:
+            self.receiver.failed(error, bridges=False)
+        self.settle()
+
     def lose(self, error: GatewayError) -> None:
         """It has come to nothing, and nothing of it is stored."""
-        self.flight.fail(error)
+        if self.flight is not None:
+            self.flight.fail(error)
         self.over()
 
     def given_up(self, task: asyncio.Task[None]) -> None:
@@ -93,30 +174,32 @@ class Fetched:
     def over(self) -> None:
         """Others do not find it any more."""
         self.stop = None
-        flights = self.fetches.flights
-        if self.trail is not None and flights.get(self.trail) is self.flight:
-            del flights[self.trail]
+        under_way = self._fetches.under_way
+        if self.trail is not None and under_way.get(self.trail) is self:
+            del under_way[self.trail]
 
 
 class Fetches:
-    """flights: by trail. What could not be stored lately is remembered, so that nobody waits for it. now: Unix
+    """under_way: by trail. What could not be stored lately is remembered, so that nobody waits for it. now: Unix
     seconds. kept: by the flights of all routes. shares: whether requests share fetches at all; across: also with other
-    processes. plain: see `Ask`."""
+    processes. plain: see `Ask`. memory: the store, where the express lane can store by itself."""
 
-    __slots__ = ("_across", "_now", "_plain", "_refused", "_refused_until", "_rules", "_shares", "_store", "flights", "kept")
+    __slots__ = (
+        "_plain", "_refused", "_refused_until", "_shares", "kept", "memory", "now", "rules", "store", "under_way",
+    )  # fmt: skip
 
     def __init__(
         self, rules: Rules, store: Store, now: Callable[[], float], kept: Kept, *, shares: bool, across: bool,
         plain: bool,
     ) -> None:  # fmt: skip
         self.kept = kept
-        self._rules = rules
-        self._store = store
-        self._now = now
+        self.rules = rules
+        self.store = store
+        self.memory = store if isinstance(store, MemoryStore) and not across else None
+        self.now = now
         self._shares = shares
-        self._across = across
         self._plain = plain
-        self.flights: dict[Trail, Flight] = {}
+        self.under_way: dict[Trail, Fetched] = {}
         self._refused_until = 0.0  # Unix seconds; after that none is
         self._refused: TTLCache[int, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)  # by hash: keys may be long
 
@@ -124,35 +207,29 @@ class Fetches:
         """The fetch for a request that `ReadyAnswers` found nothing for, to be made by the caller; None where something has
         to be awaited first, or where the request is not as plain as most are."""
         key = exchange.missed
-        if not key or self._across or exchange.method != b"GET" or not self._store.shows_all:
+        if not key or self.memory is None or exchange.method != b"GET":
             return None
-        ask = ask_of(exchange, heed=self._rules.heed_requests, plain=self._plain)
+        ask = ask_of(exchange, heed=self.rules.heed_requests, plain=self._plain)
         trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
-        if ask.concerns or (trail is not None and trail in self.flights):
+        if ask.concerns or (trail is not None and trail in self.under_way):
             return None
         return self.begin(exchange, key, ask, None, trail)
 
     def refuse(self, key: bytes) -> None:
         """Its answer could not be stored."""
         self._refused[hash(key)] = True
-        self._refused_until = self._now() + REFUSED_FOR
+        self._refused_until = self.now() + REFUSED_FOR
 
     def allow(self, key: bytes) -> None:
         """One of its answers could be stored."""
         self._refused.pop(hash(key), None)
 
     def is_refused(self, key: bytes) -> bool:
-        return self._refused_until > self._now() and hash(key) in self._refused
+        return self._refused_until > self.now() and hash(key) in self._refused
 
-    def begin(
-        self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None, *, alone: bool = False
-    ) -> Fetched:
-        """exchange: by which it is made. old: see `Receiver`. alone: it goes on without readers."""
-        fetched = Fetched(self, exchange, key, trail, alone=alone)
-        flight = fetched.flight
-        fetched.receiver = Receiver(
-            flight, self._store, self._rules, key, url=url_of_request(exchange), ask=ask, old=old, now=self._now
-        )
+    def begin(self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None) -> Fetched:
+        """exchange, old, trail: see `Fetched`."""
+        fetched = Fetched(self, exchange, key, ask, old, trail)
         if trail is not None:
-            self.flights[trail] = flight
+            self.under_way[trail] = fetched
         return fetched

@@ -81,18 +81,17 @@ class Kept:
 
 class Flight:
     """deserted: called when nobody reads it before its end. is_lone: for as long as all of it is kept it goes on without
-    readers. kept: of all flights. mark: the store's when it began; whoever comes after a purge wants a newer answer."""
+    readers. kept: of all flights."""
 
     __slots__ = (
         "_counted", "_deserted", "_first", "_held", "_kept", "_paused", "_readers", "_valve", "_window", "chunks", "ended", "error",
-        "is_lone", "landing", "mark", "trailers",
+        "is_lone", "landing", "trailers",
     )  # fmt: skip
 
     def __init__(self, deserted: Callable[[], None], kept: Kept, *, is_lone: bool = False) -> None:
         self.is_lone = is_lone
         self._kept = kept
         self._counted = 0  # bytes of `kept`
-        self.mark = 0
         self.landing: Landing | None = None
         self.error: GatewayError | None = None
         self.ended = False

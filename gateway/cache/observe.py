@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.cache.answered import Answered
 from gateway.cache.ask import Ask
 from gateway.cache.key import url_of_request
 from gateway.cache.reuse import select
 from gateway.cache.status import Forward, Outcome
-from gateway.cache.storable import Answered, Refusal, storable
+from gateway.cache.storable import Refusal, storable
 from gateway.cache.update import head_agrees, updated
 from gateway.rfc.encoding import is_coded
 from gateway.rfc.message import SAFE

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from gateway.cache.answered import Answered
 from gateway.cache.flight import WINDOW, Kind, Landing
+from gateway.cache.key import url_of_request
 from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
-from gateway.cache.storable import Answered, Refusal, storable
+from gateway.cache.storable import Refusal, storable
 from gateway.cache.update import describes, joined, joins, merged, private_cookies, updated
 from gateway.rfc.message import UNTIL_CLOSE
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.cache.ask import Ask
     from gateway.cache.entry import Entry
+    from gateway.cache.fetching import Fetched
     from gateway.cache.flight import Flight, Valve
     from gateway.cache.rules import Rules
     from gateway.cache.store import ReadyWriter, Store, Writer
@@ -34,40 +37,39 @@ def ends_surely(head: AnswerHead, target: AnyTarget | None) -> bool:
     return head.length != UNTIL_CLOSE or target is None or target.address.scheme != "https"
 
 
-class Receiver:
-    """The taker of one fetch.
+def judged(ask: Ask, answered: Answered, rules: Rules, *, ends_surely: bool, completes: bool = False) -> Entry | Refusal:
+    """The entry for what a fetch was answered, or why it is not stored. ends_surely: see the function of that name.
+    completes: what is held may be completed by a part that the client has not asked for."""
+    made = storable(ask, answered, rules)
+    if isinstance(made, Refusal):
+        return made
+    if answered.status == PARTIAL and not completes and ask.asked_range is None:
+        return Refusal.RANGE
+    return made if ends_surely else Refusal.END
 
-    old: the entry that is validated, completed, or would help out if the target failed. now: Unix seconds.
+
+class Receiver:
+    """The taker of one fetch, whose answer goes by a flight. now: Unix seconds.
+
     refused: what kept the answer out of the store, once it has landed. on_refused: called then.
     """
 
     __slots__ = (
-        "_asked_at", "_behind", "_body", "_flight", "_key", "_mark", "_now", "_old", "_rules", "_size", "_store", "_url",
+        "_asked_at", "_behind", "_body", "_exchange", "_flight", "_key", "_mark", "_now", "_old", "_rules", "_size", "_store",
         "_writer", "ask", "made", "on_interim", "on_refused", "refused", "renewed",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        flight: Flight,
-        store: Store,
-        rules: Rules,
-        key: bytes,
-        *,
-        url: bytes,
-        ask: Ask,
-        old: Entry | None,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, fetched: Fetched, flight: Flight, store: Store, rules: Rules, now: Callable[[], float]) -> None:
         self._flight = flight
         self._store = store
         self._rules = rules
-        self._key = key
-        self._url = url
-        self.ask = ask
-        self._old = old
+        self._key = fetched.key
+        self._exchange = fetched.exchange
+        self.ask = fetched.ask
+        self._old = fetched.old
         self._now = now
-        self._asked_at = now()
-        self._mark = flight.mark = store.mark()
+        self._asked_at = fetched.asked_at
+        self._mark = fetched.mark
         self._writer: Writer | None = None
         self._body: list[bytes] | None = None  # of a part, which is stored when it is there
         self._behind: tuple[bytes, ...] = ()  # what is held of the representation behind the part that comes
@@ -85,7 +87,8 @@ class Receiver:
     def head(self, head: ResponseHead, valve: Valve, *, chunked: bool, ends_surely: bool = True) -> bool:
         """ends_surely: see the function of that name."""
         now, old = self._now(), self._old
-        answered = Answered(head.status, head.headers, head.length, self._asked_at, now, self._url)
+        url = url_of_request(self._exchange)
+        answered = Answered(head.status, head.headers, head.length, self._asked_at, now, url)
         if old is not None and head.status == NOT_MODIFIED:
             self._validated(old, answered)
             return True
@@ -96,12 +99,7 @@ class Receiver:
         if old is not None and old.part is not None and asked_range is None and head.status in _NO_MORE:
             self._flight.land(Landing(Kind.ODD, head.status, entry=old))
             return False
-        made = storable(self.ask, answered, self._rules)
-        if not isinstance(made, Refusal):
-            if old is None and asked_range is None and head.status == PARTIAL:
-                made = Refusal.RANGE
-            elif not ends_surely:
-                made = Refusal.END
+        made = judged(self.ask, answered, self._rules, ends_surely=ends_surely, completes=old is not None)
         landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
         if isinstance(made, Refusal):
             self._refuse(made)

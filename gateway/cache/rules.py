@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ CACHEABLE_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
 TTL_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308})  # that `ttl` is for
 
 
-@dataclass(frozen=True, slots=True)
 class Rules:
     """Seconds and bytes.
 
@@ -28,15 +26,33 @@ class Rules:
     requests count. written: request fields whose values the target has from us, and not from the client.
     """
 
-    ttl: float = 0.0
-    negative: Mapping[int, float] = field(default_factory=dict)
-    stale_while_revalidate: float = 0.0
-    stale_if_error: float = DEFAULT_STALE_IF_ERROR
-    max_object: int = DEFAULT_MAX_OBJECT
-    methods: frozenset[bytes] = CACHEABLE_METHODS
-    tags_header: bytes = DEFAULT_TAGS_HEADER
-    heed_requests: bool = True
-    written: frozenset[bytes] = frozenset()
+    __slots__ = (
+        "heed_requests", "max_object", "methods", "negative", "stale_if_error", "stale_while_revalidate", "tags_header", "ttl",
+        "written",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        ttl: float = 0.0,
+        negative: Mapping[int, float] | None = None,
+        stale_while_revalidate: float = 0.0,
+        stale_if_error: float = DEFAULT_STALE_IF_ERROR,
+        max_object: int = DEFAULT_MAX_OBJECT,
+        methods: frozenset[bytes] = CACHEABLE_METHODS,
+        tags_header: bytes = DEFAULT_TAGS_HEADER,
+        heed_requests: bool = True,
+        written: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self.ttl = ttl
+        self.negative = negative or {}
+        self.stale_while_revalidate = stale_while_revalidate
+        self.stale_if_error = stale_if_error
+        self.max_object = max_object
+        self.methods = methods
+        self.tags_header = tags_header
+        self.heed_requests = heed_requests
+        self.written = written
 
     def stated_ttl(self, status: int) -> float:
         """How long a response of this status is fresh by configuration alone; 0 where nothing is said about it."""

@@ -162,9 +162,9 @@ class RouteCache:
     async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
         reason = _reason(entries, entry, verdict)
         trail = self._trail(visit, entries, entry, verdict)
-        flight = None if trail is None else self.fetches.flights.get(trail)
-        if flight is not None and flight.keeps_all and flight.mark == self.store.mark():
-            if await self._follow(visit, flight, reason):
+        fetched = None if trail is None else self.fetches.under_way.get(trail)
+        if fetched is not None and fetched.keeps_all and fetched.mark == self.store.mark():
+            if await self._follow(visit, fetched.shared(), reason):
                 return
             trail = None  # that one was not for us, and nobody waits for ours
         old = entry if verdict is not Verdict.PASS else None
@@ -219,17 +219,19 @@ class RouteCache:
         return reuse(entry, ask, self.now()) is Verdict.USE
 
     async def _lead(self, visit: Visit, old: Entry | None, reason: bytes, trail: Trail | None) -> None:
-        fetched = self._start(visit, old, trail)
-        await self._receive(visit, fetched, fetched.flight.join(visit.body), old, reason)
+        fetched, flight = self._start(visit, old, trail)
+        await self._receive(visit, fetched, flight.join(visit.body), old, reason)
 
     async def go_on(
-        self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody, fetched: Fetched, reader: Reader
+        self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody, fetched: Fetched
     ) -> None:
         """The rest of what the express lane has begun for a request: the fetch itself, where its answer has not. Raises
         GatewayError."""
-        visit = Visit(exchange, fetched.receiver.ask, fetched.key, delivery, source, body)
+        visit = Visit(exchange, fetched.ask, fetched.key, delivery, source, body)
+        flight, reader = fetched.shared(), fetched.leader
+        assert reader is not None
         reader.body = body
-        if fetched.flight.landing is None:
+        if flight.landing is None:
             self.carry_on(fetched, source)
         await self._receive(visit, fetched, reader, None, Forward.URI_MISS)
 
@@ -241,7 +243,9 @@ class RouteCache:
         self, visit: Visit, fetched: Fetched, reader: Reader, old: Entry | None, reason: bytes
     ) -> None:
         """What a fetch brings, for the request that it is made for."""
-        fetched.receiver.on_interim = visit.delivery.interim
+        receiver = fetched.receiver
+        assert receiver is not None
+        receiver.on_interim = visit.delivery.interim
         watch = visit.delivery.watch
         watch.begin(reader)
         try:
@@ -254,7 +258,7 @@ class RouteCache:
             visit.exchange.cache = visit.exchange.cache or Outcome(reason)
             raise
         finally:
-            fetched.receiver.on_interim = None
+            receiver.on_interim = None
             watch.end(reader)
             reader.leave()
         if old is not None:
@@ -266,13 +270,16 @@ class RouteCache:
         trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE)
         if trail is None:
             trail = visit.key, ()
-        if trail not in self.fetches.flights:
+        if trail not in self.fetches.under_way:
             self._start(visit, entry, trail, alone=True)
 
-    def _start(self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False) -> Fetched:
+    def _start(
+        self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False
+    ) -> tuple[Fetched, Flight]:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
         ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
-        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail, alone=alone)
+        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail)
+        flight = fetched.take_off(alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
         edit = FetchEdit(
             self.keys,
@@ -282,7 +289,7 @@ class RouteCache:
             plain=self.asks_plain,
         )
         self._send_out(fetched, visit.source, edit)
-        return fetched
+        return fetched, flight
 
     def _send_out(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
         task = self._tasks.spawn(self._fly(fetched, source, edit))
@@ -291,6 +298,8 @@ class RouteCache:
 
     async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
         flight, receiver, trail = fetched.flight, fetched.receiver, fetched.trail
+        assert flight is not None
+        assert receiver is not None
         lease: Lease | None = None
         try:
             if self._lock is not None and trail is not None:
@@ -306,12 +315,12 @@ class RouteCache:
             flight.fail(GatewayError(f"the fetch was given up: {exc!r}"))
             raise
         finally:
-            await self._settle(fetched, lease)
+            await self._settle(fetched, receiver, lease)
 
-    async def _settle(self, fetched: Fetched, lease: Lease | None) -> None:
-        """Others find the flight until what it brought is stored."""
+    async def _settle(self, fetched: Fetched, receiver: Receiver, lease: Lease | None) -> None:
+        """Others find the fetch until what it brought is stored."""
         try:
-            await fetched.receiver.settle()
+            await receiver.settle()
         finally:
             fetched.over()
             if lease is not None:

@@ -8,23 +8,26 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from gateway.cache.answered import AGED, CHOSEN, COOKIE, DATED, GROUPED, OURS, TAGGED, TOLD, control_of
 from gateway.cache.entry import MAX_VARY, Entry, Part
 from gateway.cache.purge import origin_of
-from gateway.cache.rules import OUR_TARGET, TARGETS, Rules
+from gateway.cache.rules import DEFAULT_TAGS_HEADER, OUR_TARGET
 from gateway.cache.tags import tags_of
-from gateway.rfc.cache_control import Directives, parse_directives, targeted_directives
 from gateway.rfc.dates import format_date
 from gateway.rfc.encoding import is_coded
 from gateway.rfc.forwarded import CLIENTS
-from gateway.rfc.freshness import HEURISTIC_STATUSES, born_at, explicit_lifetime, heuristic_lifetime
+from gateway.rfc.freshness import HEURISTIC_STATUSES, explicit_lifetime, heuristic_lifetime
 from gateway.rfc.headers import is_event_stream
 from gateway.rfc.ranges import parse_content_range
 from gateway.rfc.vary import normalised, vary_names
 
 if TYPE_CHECKING:
+    from gateway.cache.answered import Answered, Control
     from gateway.cache.ask import Ask
     from gateway.cache.entry import Vary
+    from gateway.cache.rules import Rules
     from gateway.exchange import Headers
+    from gateway.rfc.cache_control import Directives
 
 MAX_REQUEST: Final = 8192  # bytes of a request's fields; what a larger one is answered may be about its size
 KEPT_FOR_VALIDATION: Final = 3600.0  # seconds that a response with a validator is kept after all other use for it
@@ -34,7 +37,6 @@ _UNDERSTOOD: Final = frozenset(
 )  # fmt: skip
 NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
 _NOT_STORED_OF_PARTS: Final = NOT_STORED | {b"content-length", b"content-range"}
-_TARGETED: Final = frozenset(TARGETS)
 _CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
 
 
@@ -70,63 +72,20 @@ _LASTING: Final = frozenset(
 )  # fmt: skip
 
 
-class Answered:
-    """A final response's head. headers: end-to-end fields. length: of its body, None where that is not known.
-    asked_at, received_at: Unix seconds. url: what it was asked for, `scheme://host/path?query`."""
-
-    __slots__ = ("asked_at", "headers", "length", "received_at", "status", "url")
-
-    def __init__(
-        self, status: int, headers: Headers, length: int | None, asked_at: float, received_at: float, url: bytes
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.length = length
-        self.asked_at = asked_at
-        self.received_at = received_at
-        self.url = url
-
-
-class Control:
-    """The directives that count for us, and whether they are those of a targeted field."""
-
-    __slots__ = ("directives", "targeted")
-
-    def __init__(self, directives: Directives, *, targeted: bool) -> None:
-        self.directives = directives
-        self.targeted = targeted
-
-
-def control_of(headers: Headers) -> Control:
-    """Of the first targeted field that is valid, or else of Cache-Control (RFC 9213 section 2.2)."""
-    general: list[bytes] = []
-    targeted: Headers = []
-    for name, value in headers:
-        if name == b"cache-control":
-            general.append(value)
-        elif name in _TARGETED:
-            targeted.append((name, value))
-    if targeted:
-        for target in TARGETS:
-            values = [value for name, value in targeted if name == target]
-            if values and (directives := targeted_directives(values)) is not None:
-                return Control(directives, targeted=True)
-    return Control(parse_directives(general), targeted=False)
-
-
 def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
     """The entry for a response, without its body; or why it is not stored."""
-    control = control_of(answered.headers)
+    control = control_of(answered)
     refusal = _refused_request(ask, rules) or _refused_response(ask, answered, control.directives, rules)
     if refusal is not None:
         return refusal
     part = _part(answered)
     if isinstance(part, Refusal):
         return part
-    vary = vary_of(ask, answered.headers, rules.written)
+    vary = vary_of(ask, answered.headers, rules.written) if answered.kinds & CHOSEN else ()
     if vary is None:
         return Refusal.VARY
-    tags = tags_of(answered.headers, rules.tags_header, answered.url)
+    may_have_tags = answered.kinds & (TAGGED | GROUPED) or rules.tags_header != DEFAULT_TAGS_HEADER
+    tags = tags_of(answered.headers, rules.tags_header, answered.url) if may_have_tags else ()
     if tags is None:
         return Refusal.TAGS
     lifetime = _lifetime(ask, answered, control, rules, part)
@@ -151,20 +110,15 @@ def _refused_response(ask: Ask, answered: Answered, directives: Directives, rule
         refusal = Refusal.STATUS
     elif b"no-store" in directives and not must_understand:
         refusal = Refusal.NO_STORE
-    elif directives.forbids(b"private"):
+    elif directives.is_private:
         refusal = Refusal.PRIVATE
-    elif ask.is_authorized and not _for_authorized(directives):
+    elif ask.is_authorized and not directives.for_authorized:
         refusal = Refusal.AUTHORIZED
     elif answered.length is not None and answered.length > rules.max_object:
         refusal = Refusal.SIZE
     elif answered.length is None and is_event_stream(answered.headers):
         refusal = Refusal.STREAM
     return refusal
-
-
-def _for_authorized(directives: Directives) -> bool:
-    """RFC 9111 section 3.5."""
-    return not directives.names.isdisjoint((b"public", b"must-revalidate", b"s-maxage"))
 
 
 def _part(answered: Answered) -> Part | Refusal | None:
@@ -203,12 +157,11 @@ def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part
     stated = explicit_lifetime(directives, headers, answered.received_at, targeted=control.targeted)
     if ask.method == b"POST" and (stated is None or not _is_about(answered)):
         return Refusal.METHOD  # RFC 9110 section 9.3.3
-    never_fresh = not stated or directives.forbids(b"no-cache")
-    if never_fresh and any(name == b"set-cookie" for name, _ in headers):
+    if answered.kinds & COOKIE and (not stated or directives.always_validate):
         return Refusal.COOKIE  # the next client would get it by a validation that says nothing of cookies
     if stated is not None:
         return stated
-    if directives.forbids(b"no-cache"):
+    if directives.always_validate:
         return 0.0
     configured = rules.stated_ttl(200 if part is not None else answered.status)
     return configured or _guessed(ask, answered, directives) or Refusal.FRESHNESS
@@ -216,9 +169,9 @@ def _lifetime(ask: Ask, answered: Answered, control: Control, rules: Rules, part
 
 def says_fresh(answered: Answered) -> bool:
     """Whether a response says itself that it may be used again for a while."""
-    control = control_of(answered.headers)
+    control = control_of(answered)
     stated = explicit_lifetime(control.directives, answered.headers, answered.received_at, targeted=control.targeted)
-    return bool(stated) and not control.directives.forbids(b"no-cache")
+    return bool(stated) and not control.directives.always_validate
 
 
 def _guessed(ask: Ask, answered: Answered, directives: Directives) -> float:
@@ -242,15 +195,14 @@ def _entry(
     answered: Answered, rules: Rules, directives: Directives, lifetime: float, *, part: Part | None, vary: Vary,
     tags: tuple[bytes, ...],
 ) -> Entry | Refusal:  # fmt: skip
-    headers, received_at = answered.headers, answered.received_at
-    kept = _kept_fields(headers, directives, received_at, part)
-    etag = next((value for name, value in kept if name == b"etag"), b"")
-    last_modified = next((value for name, value in kept if name == b"last-modified"), b"")
-    always_validate = directives.forbids(b"no-cache")
-    never_stale = always_validate or not directives.names.isdisjoint(
-        (b"must-revalidate", b"proxy-revalidate", b"s-maxage")
-    )
-    born = born_at(headers, answered.asked_at, received_at)
+    received_at = answered.received_at
+    kept = _kept_fields(answered, directives, part)
+    etag, last_modified = answered.etag, answered.last_modified
+    if directives.fields:  # which may name these
+        etag = next((value for name, value in kept if name == b"etag"), b"")
+        last_modified = next((value for name, value in kept if name == b"last-modified"), b"")
+    always_validate, never_stale = directives.always_validate, directives.never_stale
+    born = answered.born_at
     while_revalidate = _window(directives, b"stale-while-revalidate", rules.stale_while_revalidate)
     if_error = _window(directives, b"stale-if-error", rules.stale_if_error)
     fresh_until = born + lifetime
@@ -275,7 +227,7 @@ def _entry(
         stale_if_error=0.0 if never_stale else if_error,
         always_validate=always_validate,
         never_stale=never_stale,
-        for_authorized=_for_authorized(directives),
+        for_authorized=directives.for_authorized,
     )
 
 
@@ -284,14 +236,17 @@ def _window(directives: Directives, name: bytes, otherwise: float) -> float:
     return otherwise if stated is None else float(max(stated, 0))
 
 
-def _kept_fields(headers: Headers, directives: Directives, received_at: float, part: Part | None) -> Headers:
+def _kept_fields(answered: Answered, directives: Directives, part: Part | None) -> Headers:
     """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
-    section 6.6.1). A part has those of the whole that it belongs to."""
-    without = NOT_STORED if part is None else _NOT_STORED_OF_PARTS
-    if directives.fields:
+    section 6.6.1). A part has those of the whole that it belongs to. A new list."""
+    kinds = answered.kinds
+    if part is None and not directives.fields and not kinds & (AGED | TOLD | OURS):
+        kept = answered.headers.copy()
+    else:
+        without = NOT_STORED if part is None else _NOT_STORED_OF_PARTS
         for name in (b"no-cache", b"private"):
             without |= directives.fields.get(name, frozenset())
-    kept = [pair for pair in headers if pair[0] not in without]
-    if not any(name == b"date" for name, _ in kept):
-        kept.append((b"date", format_date(received_at)))
+        kept = [pair for pair in answered.headers if pair[0] not in without]
+    if not kinds & DATED or (directives.fields and not any(name == b"date" for name, _ in kept)):
+        kept.append((b"date", format_date(answered.received_at)))
     return kept

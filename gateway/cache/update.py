@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.cache.answered import Answered
 from gateway.cache.entry import Part
-from gateway.cache.storable import NOT_STORED, Answered, Refusal, says_fresh, storable
+from gateway.cache.storable import NOT_STORED, Refusal, says_fresh, storable
 from gateway.rfc.conditional import is_strong, opaque
 from gateway.rfc.dates import format_date
 from gateway.rfc.ranges import cut

@@ -36,14 +36,24 @@ class Directives:
 
     seconds: those that have a number of seconds, clamped to MAX_AGE, or INVALID. `max-stale` without a value is MAX_AGE.
     fields: the field names that `no-cache` and `private` are restricted to, lowercase; none of them where it is not.
+
+    Of a response, for a shared cache: lifetime, the seconds that it is fresh, None where nothing is said of that; whether it is
+    private; always_validate, never used without asking; never_stale, not used stale; for_authorized, may answer other
+    requests though its own had credentials (RFC 9111 section 3.5).
     """
 
-    __slots__ = ("fields", "names", "seconds")
+    __slots__ = ("always_validate", "fields", "for_authorized", "is_private", "lifetime", "names", "never_stale", "seconds")
 
     def __init__(self, names: frozenset[bytes], seconds: dict[bytes, int], fields: dict[bytes, frozenset[bytes]]) -> None:
         self.names = names
         self.seconds = seconds
         self.fields = fields
+        stated = seconds.get(b"s-maxage", seconds.get(b"max-age"))
+        self.lifetime = None if stated is None else float(max(stated, 0))
+        self.is_private = self.forbids(b"private")
+        self.always_validate = self.forbids(b"no-cache")
+        self.never_stale = self.always_validate or not names.isdisjoint((b"must-revalidate", b"proxy-revalidate", b"s-maxage"))
+        self.for_authorized = not names.isdisjoint((b"public", b"must-revalidate", b"s-maxage"))
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.names
@@ -59,7 +69,11 @@ _memo: Final[dict[bytes, Directives]] = {}
 
 def parse_directives(values: Iterable[bytes]) -> Directives:
     """All lines of Cache-Control as one list."""
-    joined = b",".join(values)
+    return directives_in(b",".join(values))
+
+
+def directives_in(joined: bytes) -> Directives:
+    """The same of lines that are joined by commas."""
     known = _memo.get(joined)
     if known is None:
         known = _parse(joined)

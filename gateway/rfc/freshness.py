@@ -27,10 +27,8 @@ def explicit_lifetime(directives: Directives, headers: list[Pair], received_at: 
 
     targeted: the directives are those of a targeted field, so that Expires does not count (RFC 9213 section 2.2).
     """
-    for name in (b"s-maxage", b"max-age"):
-        seconds = directives.seconds.get(name)
-        if seconds is not None:
-            return float(max(seconds, 0))
+    if directives.lifetime is not None:
+        return directives.lifetime
     if targeted:
         return None
     expires = [value for name, value in headers if name == b"expires"]
@@ -54,20 +52,10 @@ def heuristic_lifetime(headers: list[Pair], received_at: float) -> float:
     return 0.0
 
 
-def born_at(headers: list[Pair], asked_at: float, received_at: float) -> float:
-    """When the response was made: what Date or Age tells, whichever is longer ago (RFC 9111 section 4.2.3)."""
-    apparent = max(received_at - date_of(headers, received_at), 0.0)
-    stated = age_of(headers) + (received_at - asked_at)
-    return received_at - max(apparent, stated)
-
-
-def age_of(headers: list[Pair]) -> int:
-    """Seconds of Age: the first member counts, and what is no number counts for nothing (RFC 9111 section 5.1)."""
-    for name, value in headers:
-        if name == b"age":
-            seconds = delta_seconds(value.partition(b",")[0].strip(b" \t"))
-            return 0 if seconds == INVALID else seconds
-    return 0
+def age_in(value: bytes) -> int:
+    """Seconds of an Age: its first member counts, and what is no number counts for nothing (RFC 9111 section 5.1)."""
+    seconds = delta_seconds(value.partition(b",")[0].strip(b" \t"))
+    return 0 if seconds == INVALID else seconds
 
 
 def date_of(headers: list[Pair], received_at: float) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.cache.answered import Answered
 from gateway.cache.ask import Ask
 from gateway.cache.entry import Entry
 from gateway.cache.rules import Rules
-from gateway.cache.storable import Answered, Refusal, storable
+from gateway.cache.storable import Refusal, storable
 from gateway.exchange import Exchange
 from gateway.rfc.dates import format_date
 
@@ -50,3 +51,8 @@ def request(path: str = "/a", query: str | None = None, *lines: str, method: str
     exchange = Exchange(method.encode(), path.encode(), None if query is None else query.encode(), fields(*lines), scheme=b"https")
     exchange.host = host.encode()
     return exchange
+
+
+def are_waiting(fetches: Any, count: int) -> bool:
+    """Whether so many requests wait for one fetch."""
+    return any(fetched.flight is not None and len(fetched.flight._readers) == count for fetched in fetches.under_way.values())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.middleware import CacheMiddleware, redis_store
+from support.caching import are_waiting
 from support.client import connected, get
 from support.redis import redis_server
 from support.serving import Served, served
@@ -161,7 +162,7 @@ def test_many_clients_share_one_call(app: App, front: Served):
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(get, front.port, "/slow") for _ in range(20)]
         cache = front.app._cache
-        front.until(lambda: any(len(flight._readers) == 20 for flight in cache.fetches.flights.values()))
+        front.until(lambda: are_waiting(cache.fetches, 20))
         front.loop.call_soon_threadsafe(app.go.set)  # type: ignore[union-attr]
         assert {future.result().body for future in asked} == {b"slow"}
     assert len(app.calls) == 1

@@ -15,6 +15,7 @@ import trustme
 
 from gateway.admin.api import Order
 from gateway.admin.purge import purge
+from support.caching import are_waiting
 from support.client import connected, get
 from support.origin import Visit, origin, raw, reset, respond
 from support.redis import redis_server
@@ -45,7 +46,7 @@ def echoing(field: str, *fields: str) -> Step:
 def waiting(pair: Pair, count: int) -> None:
     """Until so many requests wait in one flight."""
     cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache.fetches.flights.values()))
+    pair.gateway.until(lambda: are_waiting(cache.fetches, count))
 
 
 def held(data: bytes) -> Step:
@@ -123,7 +124,7 @@ def test_a_validation_beside_whose_answer_is_not_stored_ends():
         assert [get(pair.port, "/beside").body for _ in range(2)] == [b"old"] * 2
         pair.gateway.until(lambda: len(pair.origin.requests) == 2)
         cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-        pair.gateway.until(lambda: not cache.fetches.flights)
+        pair.gateway.until(lambda: not cache.fetches.under_way)
 
 
 @pytest.mark.parametrize("field", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
@@ -503,7 +504,7 @@ def test_clients_that_leave_at_once_keep_nobody_waiting():
     with redis_server() as redis, origin(respond(200, b"ok", "Cache-Control: max-age=0")) as server:
         options = {**forwarding(server.url, cache=True), "redis": {"url": redis.url}, "cache": {"store": "tiered"}}
         with gateway(options) as front:
-            flights = front.app._gateway.snapshot.caching.routes["all"].fetches.flights
+            flights = front.app._gateway.snapshot.caching.routes["all"].fetches.under_way
             assert get(front.port, "/before").body == b"ok"
             with connected(front.port) as waiting:
                 waiting.get("/before")

@@ -13,7 +13,7 @@ import brotli
 import pytest
 import zstandard
 
-from support.caching import date
+from support.caching import are_waiting, date
 from support.client import connected, get
 from support.origin import Visit, hang, origin, raw, reset, respond
 from support.redis import redis_server
@@ -391,7 +391,7 @@ class Crowd:
 def waiting(pair: Pair, count: int) -> None:
     """Until so many requests wait in one flight."""
     cache = pair.gateway.app._gateway.snapshot.caching.routes["all"]
-    pair.gateway.until(lambda: any(len(flight._readers) == count for flight in cache.fetches.flights.values()))
+    pair.gateway.until(lambda: are_waiting(cache.fetches, count))
 
 
 def test_two_hundred_clients_of_a_cold_key_cost_one_request(pair: Pair):

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cache.answered import control_of
 from gateway.cache.entry import MAX_TAG, MAX_TAGS, MAX_VARY, Entry, Part
 from gateway.cache.purge import origin_of
 from gateway.cache.rules import Rules
-from gateway.cache.storable import KEPT_FOR_VALIDATION, MAX_REQUEST, Refusal, control_of, storable
-from support.caching import NOW, answer, asking, date, fields, refused, stored
+from gateway.cache.storable import KEPT_FOR_VALIDATION, MAX_REQUEST, Refusal, storable
+from support.caching import NOW, answer, asking, date, refused, stored
 
 FRESH = "Cache-Control: max-age=60"
 STATUSES = [200, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 404, 405, 410, 414, 499, 500, 501, 502, 503, 504, 599]
@@ -247,8 +248,8 @@ def test_an_invalid_targeted_field_is_ignored():
 def test_our_own_targeted_field_goes_first():
     lines = ("Cache-Control: max-age=1", "CDN-Cache-Control: max-age=2", "Gateway-Cache-Control: max-age=3")
     assert stored(*lines).fresh_until == NOW + 3
-    assert control_of(fields(*lines[:2])).targeted
-    assert not control_of(fields(lines[0])).targeted
+    assert control_of(answer(*lines[:2])).targeted
+    assert not control_of(answer(lines[0])).targeted
 
 
 def test_the_age_counts_beside_a_targeted_field_too():
