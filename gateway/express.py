@@ -39,33 +39,40 @@ class ExpressLane:
             return False
         exchange = received(head, protocol, "express")
         snapshot = gateway.snapshot
-        trip = Trip(gateway, snapshot, protocol, head, body, exchange)
+        pipeline = snapshot.fallback
+        trip: Trip | None = None
+        needs_task = False
         try:
             snapshot.identify(exchange)
             route = snapshot.route(exchange)
             if route.needs_task or len(body) > route.max_body:
                 return False
-            trip.pipeline = route.pipeline
-            reply = route.pipeline.admit(exchange)
+            pipeline = route.pipeline
+            reply = pipeline.admit(exchange)
             if reply is None and route.cache is not None:
                 reply = route.cache.ready.answer(exchange, time())
                 if reply is None and exchange.cache is None:
                     fetched = route.cache.fetches.first(exchange)
                     if fetched is None:
-                        trip.by_task()
-                        return True
-                    trip = FetchingTrip(gateway, snapshot, protocol, head, exchange, fetched)
-                    trip.pipeline = route.pipeline
+                        needs_task = True
+                    else:
+                        trip = FetchingTrip(gateway, snapshot, protocol, head, exchange, fetched)
             if reply is None:
-                if route.invalidates is not None and exchange.method not in SAFE:
+                if trip is None:
+                    trip = Trip(gateway, snapshot, protocol, head, body, exchange)
+                trip.pipeline = pipeline
+                if needs_task or (route.invalidates is not None and exchange.method not in SAFE):
                     trip.by_task()
-                    return True
-                protocol.serve(trip)
-                trip.set_out(route)
+                else:
+                    protocol.serve(trip)
+                    trip.set_out(route)
                 return True
         except Exception as exc:
             exchange.error = as_error(exchange, exc)
             reply = page_for(exchange, exchange.error)
+        if trip is None:
+            trip = Trip(gateway, snapshot, protocol, head, body, exchange)
+        trip.pipeline = pipeline
         trip.reply(reply)
         return True
 

@@ -11,6 +11,7 @@ from gateway.rfc.forwarded import with_twins
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
+    from gateway.rfc.message import HeadFields
 
 _PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
 # Fields by which a client can make a server act as if the request had another method.
@@ -38,23 +39,38 @@ class Ask:
     of host, path and scheme, as a part of the key.
 
     heed: whether its Cache-Control and Pragma count. plain: whether the cache asks for answers without a content coding,
-    whatever the client accepts, since it codes them itself.
+    whatever the client accepts, since it codes them itself. fields: what `headers` is of, where that is known.
     """
 
-    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain", "told")
+    __slots__ = ("_fields", "concerns", "directives", "headers", "heed", "method", "plain", "told")
 
-    def __init__(self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False) -> None:
+    def __init__(
+        self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False, fields: HeadFields | None = None
+    ) -> None:
         self.method = method
         self.headers = headers
         self.heed = heed
         self.plain = plain
-        self.concerns = concerns = [pair for pair in headers if pair[0] in _LOOKED_AT]
+        self._fields = fields
+        concerns: Headers
+        if fields is None:
+            concerns = [pair for pair in headers if pair[0] in _LOOKED_AT]
+        else:
+            concerns = [line.pair for line in fields.lines if line.name.is_in(_LOOKED_AT)]
+        self.concerns = concerns
         self.told = b""
         if concerns:
             self.told = b"".join([b" %b:%b" % (name, one_part(value)) for name, value in concerns if name in _PLACES])
             if self.told:
                 self.concerns = concerns = [pair for pair in concerns if pair[0] not in _PLACES]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
+
+    @property
+    def size(self) -> int:
+        """Bytes of all fields, about."""
+        if self._fields is not None and self._fields.size >= 0:
+            return self._fields.size
+        return sum(len(name) + len(value) for name, value in self.headers)
 
     @property
     def is_authorized(self) -> bool:
@@ -93,7 +109,7 @@ def ask_of(exchange: Exchange, *, heed: bool, plain: bool = False) -> Ask:
         return Ask(exchange.method, exchange.headers, heed=heed, plain=plain)
     asked = fields.asked
     if not isinstance(asked, Ask) or asked.method != exchange.method or asked.heed is not heed or asked.plain is not plain:
-        fields.asked = asked = Ask(exchange.method, exchange.headers, heed=heed, plain=plain)
+        fields.asked = asked = Ask(exchange.method, exchange.headers, heed=heed, plain=plain, fields=fields)
     return asked
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cachetools import TTLCache
 
 from gateway.body import RequestBody
-from gateway.cache.answered import GROUPED, Answered
+from gateway.cache.answered import GROUPED, OURS, TOLD, Answered
 from gateway.cache.ask import ask_of
 from gateway.cache.flight import Flight, Kind
 from gateway.cache.key import url_of_request
@@ -110,6 +110,7 @@ class Fetched:
             self._refused(made, status, outcome)
         else:
             outcome.stored = True
+            outcome.is_first = not answered.kinds & (TOLD | OURS)
             if self.trail is None:
                 fetches.allow(self.key)
             assert fetches.memory is not None
@@ -174,9 +175,11 @@ class Fetched:
     def over(self) -> None:
         """Others do not find it any more."""
         self.stop = None
-        under_way = self._fetches.under_way
-        if self.trail is not None and under_way.get(self.trail) is self:
-            del under_way[self.trail]
+        trail = self.trail
+        if trail is not None:
+            found = self._fetches.under_way.pop(trail, None)
+            if found is not None and found is not self:
+                self._fetches.under_way[trail] = found
 
 
 class Fetches:
@@ -225,7 +228,7 @@ class Fetches:
         self._refused.pop(hash(key), None)
 
     def is_refused(self, key: bytes) -> bool:
-        return self._refused_until > self.now() and hash(key) in self._refused
+        return self._refused_until > 0.0 and self._refused_until > self.now() and hash(key) in self._refused
 
     def begin(self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None) -> Fetched:
         """exchange, old, trail: see `Fetched`."""

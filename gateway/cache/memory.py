@@ -40,6 +40,15 @@ class Usage(NamedTuple):
     purged: int
 
 
+class Count:
+    """A number that changes in its place."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
 class Shelf:
     """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
     `before` and `behind`."""
@@ -118,7 +127,7 @@ class MemoryStore:
         self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes of keys that have left, the oldest first
         self._max_ghosts = max(limit // _GHOST_BYTES, 64)
         self._tagged: dict[bytes, set[bytes]] = {}
-        self._routes: dict[bytes, int] = {}  # what stands behind the URL in keys that have no further parts, and in how many
+        self._routes: dict[bytes, Count] = {}  # what stands behind the URL in keys that have no further parts, and in how many
         self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
         self._purge_count = 0
@@ -293,9 +302,11 @@ class MemoryStore:
         key = shelf.key
         end = key.find(b" ")
         route = key[end:]
-        count = self._routes.get(route, 0)
-        if count or route.count(b" ") == 1:
-            self._routes[route] = count + 1
+        count = self._routes.get(route)
+        if count is None and route.count(b" ") == 1:
+            count = self._routes[route] = Count()
+        if count is not None:
+            count.number += 1
         else:
             self._of_url.setdefault(key[:end], set()).add(key)
         for entry in shelf.entries:
@@ -307,11 +318,11 @@ class MemoryStore:
         del self._shelves[key]
         end = key.find(b" ")
         route = key[end:]
-        count = self._routes.get(route, 0)
-        if count > 1:
-            self._routes[route] = count - 1
-        elif count:
-            del self._routes[route]  # which a reload may have taken away
+        count = self._routes.get(route)
+        if count is not None:
+            count.number -= 1
+            if not count.number:
+                del self._routes[route]  # which a reload may have taken away
         else:
             _discard(self._of_url, key[:end], key)
         for entry in shelf.entries:

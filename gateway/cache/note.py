@@ -32,6 +32,9 @@ class CacheNote:
         if outcome is None or outcome.hit:
             return
         headers, ours, said = head.headers, OUR_TARGET, outcome.value()
+        if outcome.is_first:
+            headers.append((b"cache-status", said))
+            return
         is_said = False
         for index in range(len(headers) - 1, -1, -1):
             name, value = headers[index]

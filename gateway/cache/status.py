@@ -22,9 +22,10 @@ class Forward:
 
 class Outcome:
     """hit: answered without the target. fwd: why not, as in `Forward`. fwd_status: the target's, where the client got another one.
-    ttl: seconds of freshness left, negative where stale. collapsed: it shared somebody else's fetch."""
+    ttl: seconds of freshness left, negative where stale. collapsed: it shared somebody else's fetch. is_first: the target's
+    answer is known to have no word of any cache."""
 
-    __slots__ = ("collapsed", "detail", "fwd", "fwd_status", "hit", "stored", "ttl")
+    __slots__ = ("collapsed", "detail", "fwd", "fwd_status", "hit", "is_first", "stored", "ttl")
 
     def __init__(self, fwd: bytes | None = None, *, ttl: int | None = None, detail: bytes = b"") -> None:
         self.hit = fwd is None
@@ -33,6 +34,7 @@ class Outcome:
         self.ttl = ttl
         self.stored = False
         self.collapsed = False
+        self.is_first = False
         self.detail = detail
 
     @property
@@ -52,6 +54,8 @@ class Outcome:
         """Our member of the field."""
         if self.fwd is None:
             return NAME + b"; hit" if self.ttl is None else b"%b; hit; ttl=%d" % (NAME, self.ttl)
+        if self.stored and self.ttl is None and not self.fwd_status and not self.collapsed and not self.detail:
+            return b"%b; fwd=%b; stored" % (NAME, self.fwd)
         parts = [NAME, b"fwd=" + self.fwd]
         if self.fwd_status:
             parts.append(b"fwd-status=%d" % self.fwd_status)

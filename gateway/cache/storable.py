@@ -97,7 +97,7 @@ def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
 def _refused_request(ask: Ask, rules: Rules) -> Refusal | None:
     if ask.method not in rules.methods or ask.method == b"HEAD":
         return Refusal.METHOD
-    if b"no-store" in ask.directives or sum(len(name) + len(value) for name, value in ask.headers) > MAX_REQUEST:
+    if b"no-store" in ask.directives or ask.size > MAX_REQUEST:
         return Refusal.REQUEST
     return None
 

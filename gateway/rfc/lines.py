@@ -44,20 +44,24 @@ class Name:
     """A field name as it was spelled. is_special: a proxy itself acts on the field (`headers.SPECIAL`). lines: how many of
     its lines were remembered."""
 
-    __slots__ = ("_asked", "_is_in", "is_special", "lines", "lowercase")
+    __slots__ = ("_asked", "_asked_last", "_is_in", "_is_in_last", "is_special", "lines", "lowercase")
 
     def __init__(self, lowercase: bytes) -> None:
         self.lowercase = lowercase
         self.is_special = lowercase in SPECIAL
         self.lines = 0
-        self._asked: frozenset[bytes] = frozenset()
-        self._is_in = False
+        self._asked = self._asked_last = frozenset[bytes]()
+        self._is_in = self._is_in_last = False
 
     def is_in(self, names: frozenset[bytes]) -> bool:
-        """The same as `lowercase in names`, for who asks about the same names again and again."""
+        """The same as `lowercase in names`, for two who ask about the same names again and again."""
+        if self._asked_last is names:
+            return self._is_in_last
         if self._asked is not names:
-            self._asked = names
-            self._is_in = self.lowercase in names
+            self._asked, self._is_in = self._asked_last, self._is_in_last
+            self._asked_last = names
+            self._is_in_last = self.lowercase in names
+            return self._is_in_last
         return self._is_in
 
 

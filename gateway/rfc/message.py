@@ -74,6 +74,7 @@ class HeadFields:
 
     lines: as received, headers: the same as pairs. special: the pairs that a proxy itself acts on (`headers.SPECIAL`).
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
+    is_bare: nor a body; known only where `interpret` has looked. size: bytes of all lines, -1 where nobody has counted them.
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
     text: the end of the head, from the CRLF before the lines to the empty line behind them, where they are remembered. Kept
@@ -82,8 +83,8 @@ class HeadFields:
     """
 
     __slots__ = (
-        "asked", "expects_continue", "headers", "host", "hosts", "is_plain", "is_usual", "keep_alive", "kept",
-        "length", "lines", "noted", "special", "text", "upgrade",
+        "asked", "expects_continue", "headers", "host", "hosts", "is_bare", "is_plain", "is_usual", "keep_alive", "kept",
+        "length", "lines", "noted", "size", "special", "text", "upgrade",
     )  # fmt: skip
 
     def __init__(self, lines: list[Line]) -> None:
@@ -93,6 +94,8 @@ class HeadFields:
         self.special = special = [line.pair for line in lines if line.name.is_special]
         self.is_plain = len(special) == 1 and special[0][0] == b"host"
         self.is_usual = True
+        self.is_bare = False
+        self.size = -1
         self.hosts = 0
         self.host = b""
         self.length = 0
@@ -167,6 +170,7 @@ def _read_head_fields(block: bytes, minor: int) -> HeadFields:
     except MalformedField as exc:
         raise BadRequest(f"malformed field line {exc}") from None
     fields = HeadFields(lines)
+    fields.size = len(block)
     interpret(fields, minor)
     if repeated and minor and len(block) <= MEMO_BLOCK:
         if len(_blocks) >= MEMO_BLOCKS:
@@ -227,6 +231,7 @@ def interpret(fields: HeadFields, minor: int) -> None:
         if asked_upgrade:
             fields.upgrade = upgrade
     fields.is_usual = fields.is_usual and minor == 1 and not closes
+    fields.is_bare = fields.is_usual and not fields.length
 
 
 def _check_request_coding(coding: bytes, lines: int) -> None:
