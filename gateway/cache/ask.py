@@ -39,10 +39,11 @@ class Ask:
     of host, path and scheme, as a part of the key.
 
     heed: whether its Cache-Control and Pragma count. plain: whether the cache asks for answers without a content coding,
-    whatever the client accepts, since it codes them itself. fields: what `headers` is of, where that is known.
+    whatever the client accepts, since it codes them itself. fields: what `headers` is of, where that is known. size: bytes of
+    all fields, about.
     """
 
-    __slots__ = ("_fields", "concerns", "directives", "headers", "heed", "method", "plain", "told")
+    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain", "size", "told")
 
     def __init__(
         self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False, fields: HeadFields | None = None
@@ -51,12 +52,13 @@ class Ask:
         self.headers = headers
         self.heed = heed
         self.plain = plain
-        self._fields = fields
         concerns: Headers
-        if fields is None:
+        if fields is None or fields.size < 0:
             concerns = [pair for pair in headers if pair[0] in _LOOKED_AT]
+            self.size = sum(len(name) + len(value) for name, value in headers)
         else:
             concerns = [line.pair for line in fields.lines if line.name.is_in(_LOOKED_AT)]
+            self.size = fields.size
         self.concerns = concerns
         self.told = b""
         if concerns:
@@ -64,13 +66,6 @@ class Ask:
             if self.told:
                 self.concerns = concerns = [pair for pair in concerns if pair[0] not in _PLACES]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
-
-    @property
-    def size(self) -> int:
-        """Bytes of all fields, about."""
-        if self._fields is not None and self._fields.size >= 0:
-            return self._fields.size
-        return sum(len(name) + len(value) for name, value in self.headers)
 
     @property
     def is_authorized(self) -> bool:
