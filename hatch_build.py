@@ -18,7 +18,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-COMPILER = "mypy[mypyc]>=1.14"
+COMPILER = "mypy[mypyc]>=2.0"
 # Errors of types are found by `make types`, with all libraries at hand, and not by whoever installs the gateway.
 OPTIONS = ["--follow-imports=silent", "--ignore-missing-imports", "--no-warn-unused-ignores"]
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.rfc.headers import SPECIAL
 from gateway.rfc.message import Original
 
@@ -30,6 +32,7 @@ _DECIDED: Final = (
 )  # fmt: skip
 
 
+@mypyc_attr(free_list_len=1)
 class Exchange:
     """A request and its outcome. Times are seconds of `Deadlines.now`, sizes are bytes.
 
@@ -136,6 +139,7 @@ class Exchange:
         return [value for key, value in self.headers if key == name]
 
 
+@mypyc_attr(free_list_len=1)
 class ResponseHead:
     """A final answer's head on its way to the client; `amend` hooks may change it.
 
@@ -158,6 +162,7 @@ class ResponseHead:
         return None
 
 
+@mypyc_attr(free_list_len=1)
 class Reply(Original):
     """A response that we make ourselves, whole. It may be given to many requests: nobody changes it."""
 

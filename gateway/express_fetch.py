@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from gateway.cache.receive import ends_surely
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.upstream.upstream import AnyTarget
 
 
+@mypyc_attr(free_list_len=1)
 class FetchingTrip(Trip):
     """A trip that is a fetch as well. It is over when the answer is, though its client may have left long before, or been
     served by a task."""

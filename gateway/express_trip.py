@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
+from mypy_extensions import mypyc_attr
+
 from gateway.deadlines import NEVER
 from gateway.errors import AnswerDeclined, ClientGone, GatewayError, NoTarget, TargetError, TotalTimeout
 from gateway.exchange import ResponseHead
@@ -42,6 +44,7 @@ CLOSES: Final = b"connection: close\r\n\r\n"
 NO_TIMES: Final = Timeouts()  # before the request has a target
 
 
+@mypyc_attr(free_list_len=1)
 class Trip(Sent):
     """One exchange and its answer. To the client's connection it is what that serves (`server.stream.Served`); to a
     target's, the request (`upstream.sink.Sent`) and the sink of its answer.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.cache.rules import DEFAULT_TAGS_HEADER, OUR_TARGET, TARGETS
 from gateway.cache.tags import CACHE_TAG, GROUPS
 from gateway.rfc.cache_control import Directives, directives_in, targeted_directives
@@ -49,6 +51,7 @@ _KINDS: Final = {
 }
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Answered:
     """A final response's head.
 
@@ -104,6 +107,7 @@ class Answered:
         return self.received_at - max(apparent, stated)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Control:
     """The directives that count for us, and whether they are those of a targeted field."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.cache.key import one_part
 from gateway.rfc.cache_control import NONE, Directives, parse_directives
 from gateway.rfc.conditional import CONDITIONS
@@ -34,6 +36,7 @@ _NEWER: Final = frozenset({b"if-none-match", b"if-modified-since"})
 READS: Final = frozenset({b"GET", b"HEAD"})
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Ask:
     """headers: all fields of the request. concerns: those that are about caching, conditions and ranges. told: what others say
     of host, path and scheme, as a part of the key.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -42,6 +44,7 @@ class Part(NamedTuple):
         return self.first == 0 and self.last + 1 == self.total
 
 
+@mypyc_attr(acyclic=True)
 class Entry:
     """One variant under a key. Only `fresh_until`, `forms`, `memo` and `place` ever change; all else belongs to the stored response.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
+from mypy_extensions import mypyc_attr
 
 from gateway.body import RequestBody
 from gateway.cache.answered import GROUPED, OURS, TOLD, Answered
@@ -35,6 +36,7 @@ REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be st
 MAX_REFUSED: Final = 8192  # such keys that are remembered
 
 
+@mypyc_attr(free_list_len=1)
 class Fetched:
     """A fetch under way.
 

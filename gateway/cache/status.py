@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 NAME: Final = b"gateway"
 
 
@@ -20,6 +22,7 @@ class Forward:
     PARTIAL: Final = b"partial"  # not all that was asked for is stored
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Outcome:
     """hit: answered without the target. fwd: why not, as in `Forward`. fwd_status: the target's, where the client got another one.
     ttl: seconds of freshness left, negative where stale. collapsed: it shared somebody else's fetch. is_first: the target's

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.rfc.headers import SPECIAL
 from gateway.rfc.octets import changing_all_but
 
@@ -65,6 +67,7 @@ class Name:
         return self._is_in
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Line:
     """A valid field line. text: as received."""
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.errors import (
     BadRequest,
     BadResponse,
@@ -68,6 +70,7 @@ def _options(value: bytes) -> list[bytes]:
     return [option.strip(b" \t") for option in value.lower().split(b",")]
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class HeadFields:
     """The field lines of a request, and what they say about it, by `interpret`. Not changed after that: requests with the
     same lines share one.
@@ -107,6 +110,7 @@ class HeadFields:
         self.asked: object = None
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class RequestHead:
     """A valid request head. path and query: of the target in origin form; query is None without a `?`.
 
@@ -299,6 +303,7 @@ class Original:
         self.written: object = None
 
 
+@mypyc_attr(free_list_len=1)
 class AnswerHead(Original):
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
