@@ -42,10 +42,11 @@ class QueryRule:
         self._exclude = _names(exclude)
         self.sort = sort
 
-    def kept(self, query: bytes) -> bytes:
-        """The query with the parameters that count, as it is both keyed and sent."""
+    def kept(self, query: bytes) -> bytes | None:
+        """The query with the parameters that count, as it is both keyed and sent; None where none of them does: what is asked
+        for is then the same as without a query."""
         parameters = [parameter for parameter in query.split(b"&") if self._counts(parameter.partition(b"=")[0])]
-        return b"&".join(sorted(parameters) if self.sort else parameters)
+        return b"&".join(sorted(parameters) if self.sort else parameters) or None
 
     def _counts(self, name: bytes) -> bool:
         if self._include is not None and self._include(name) is None:
@@ -92,7 +93,7 @@ class KeyRule:
         return b"%b://%b%b%b%b" % (exchange.scheme, exchange.host.lower(), exchange.mount, exchange.path, end)
 
     def kept_query(self, query: bytes | None) -> bytes | None:
-        """What of a query is in the key, and so is sent."""
+        """What of a query is in the key, and so is sent; None for no query."""
         if query is None or not self._query:
             return None
         return query if self._rule is None else self._rule.kept(query)
