@@ -12,6 +12,7 @@ from gateway.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+CACHING = ROOT / "docs" / "caching.md"
 DOCUMENTS = [README, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
@@ -31,8 +32,8 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("configuration", blocks(README, "toml"))
-def test_every_configuration_of_the_readme_passes_the_check(
+@pytest.mark.parametrize("configuration", [*blocks(README, "toml"), *blocks(CACHING, "toml")])
+def test_every_configuration_that_is_shown_passes_the_check(
     configuration: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "certs").mkdir()
