@@ -144,8 +144,12 @@ class MemoryStore:
             shelf.uses += 1
         return shelf.entries
 
+    def look(self, key: bytes) -> Sequence[Entry]:
+        shelf = self._shelves.get(key)
+        return () if shelf is None else shelf.entries
+
     async def find(self, key: bytes) -> Sequence[Entry]:
-        return self.peek(key)
+        return self.look(key)
 
     @property
     def max_body(self) -> int:

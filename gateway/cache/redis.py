@@ -125,6 +125,9 @@ class RedisStore:
     def peek(self, key: bytes) -> Sequence[Entry]:
         return ()
 
+    def look(self, key: bytes) -> Sequence[Entry]:
+        return ()
+
     async def find(self, key: bytes) -> Sequence[Entry]:
         if not self.is_current:
             return ()

@@ -127,7 +127,7 @@ class RouteCache:
 
     async def _read(self, visit: Visit) -> None:
         key, ask = visit.key, visit.ask
-        entries = self.store.peek(key)
+        entries = self.store.look(key)  # `ready` has peeked
         entry, verdict = self._judged(entries, ask)
         if verdict is not Verdict.USE:  # what another process has stored meanwhile may be better
             entries = await self.store.find(key)

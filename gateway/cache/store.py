@@ -36,12 +36,16 @@ class Store(Protocol):
         """The variants that can be had without waiting, the newest first, with their bodies (`chunks` is not None).
 
         Called for every request of a cached route, so it must be as cheap as a look-up in a dictionary. It says nothing
-        about what is not in memory: an empty answer may be a hit for `find`. Counts as a use of the key. Entries past
-        `kept_until` may be among them. The sequence is not kept and not changed by the caller.
+        about what is not in memory: an empty answer may be a hit for `find`. Counts as a use of the key, once a request.
+        Entries past `kept_until` may be among them. The sequence is not kept and not changed by the caller.
         """
 
+    def look(self, key: bytes) -> Sequence[Entry]:
+        """`peek` without a use: for a request that has peeked before."""
+
     async def find(self, key: bytes) -> Sequence[Entry]:
-        """All variants, the newest first, wherever they are. Bodies may be left behind (`chunks` is None)."""
+        """All variants, the newest first, wherever they are. Bodies may be left behind (`chunks` is None). No use of what
+        `peek` gives."""
 
     def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `first` to `end` of the body of an entry that `find` gave without it, piece by piece, none of them

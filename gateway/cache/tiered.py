@@ -63,7 +63,13 @@ class TieredStore:
     # ------------------------------------------------------------ reading
 
     def peek(self, key: bytes) -> Sequence[Entry]:
-        entries = self.memory.peek(key)
+        return self._current(self.memory.peek(key))
+
+    def look(self, key: bytes) -> Sequence[Entry]:
+        return self._current(self.memory.look(key))
+
+    def _current(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Of what memory holds, that which may be used."""
         if not entries or self._subscriber.is_listening:
             return entries
         since = max(self._left_at, self._clock() - ALONE)
@@ -73,7 +79,7 @@ class TieredStore:
         """The newest of each variant; what only Redis had is held in memory from now on."""
         mark = self.memory.mark()
         found = await self.shared.find(key)
-        held = {entry.vary: entry for entry in self.peek(key)}
+        held = {entry.vary: entry for entry in self.look(key)}
         for entry in found:
             ours = held.get(entry.vary)
             if ours is not None and ours.stored_at >= entry.stored_at:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.client import get
-from support.origin import Origin, Visit, origin, respond
+from support.origin import Origin, Visit, origin, raw, respond
 from support.process import Running, finished, running
 from support.redis import redis_server
 
@@ -73,6 +73,43 @@ def test_what_is_no_url_is_refused(served: tuple[Path, Running, Origin], url: st
     code, text, errors = finished("gateway", "cache", "-c", served[0], url)
     assert (code, text) == (1, "")
     assert "is not a URL" in errors
+
+
+@pytest.mark.parametrize("store", ["memory", "tiered", "redis"])
+def test_a_request_counts_once_as_a_use_however_its_answer_comes_about(tmp_path: Path, store: str):
+    async def step(visit: Visit) -> None:
+        path = visit.request.target
+        if visit.request.get("if-none-match"):
+            await raw(b"HTTP/1.1 304 Not Modified\r\ncache-control: no-cache\r\n\r\n")(visit)
+        else:
+            control = "no-cache" if path == b"/validated" else "max-age=60"
+            await respond(200, b"x" * (300_000 if path == b"/large" else 1000), f"Cache-Control: {control}", 'ETag: "1"')(visit)
+
+    def uses() -> dict[str, int]:
+        """By path, of what a gateway says that it holds."""
+        [process] = json.loads(finished("gateway", "cache", "-c", path, "--json")[1])
+        return {one["key"].partition(" ")[0].removeprefix("http://test"): one["hits"] for one in process["top_keys"]}
+
+    asked = ("/small", "/large", "/validated")
+    with redis_server() as redis, origin(step) as server:
+        path = tmp_path / "routes.toml"
+        path.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\n[access_log]\nformat = "off"\n[redis]\nurl = "{redis.url}"\n'
+            f'[cache]\nstore = "{store}"\n[[routes]]\nname = "all"\nupstream = "{server.url}"\ncache = true\n'
+        )
+        with running("gateway", "run", "-c", path) as process:
+            for target in asked:
+                while b"uri-miss" in (get(process.port(), target).get("cache-status") or b""):
+                    pass  # until it has come to the store
+            before = uses()
+            for target in asked:
+                for _ in range(3):
+                    assert get(process.port(), target).status == 200
+                get(process.port(), target, "Range: bytes=0-9")
+            if store != "redis":  # where looking costs what a request costs; elsewhere who only looks uses nothing
+                finished("gateway", "cache", "-c", path, "http://test/small")
+            assert {target: uses()[target] - before[target] for target in asked} == dict.fromkeys(asked, 4)
+            assert process.stop() == 0
 
 
 def test_without_a_gateway_it_says_so(tmp_path: Path):

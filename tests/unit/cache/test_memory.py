@@ -242,6 +242,15 @@ def test_the_oldest_variants_leave_for_one_that_finds_no_room_beside_them():
     assert held.usage().entries == 2
 
 
+def test_who_looks_again_or_only_looks_uses_nothing():
+    held = store(100_000)
+    write(held, key(1), bytes(100))
+    held.peek(key(1))
+    assert held.look(key(1)) == run(held.find(key(1))) == held.peek(key(1)) != ()
+    assert held.look(key(2)) == run(held.find(key(2))) == ()
+    assert [(shelf.uses, shelf.hits) for _, shelf in held.shelves()] == [(2, 2)]
+
+
 def test_one_that_comes_in_does_not_walk_through_all_that_is_in_use():
     held = store(2_000_000)
     for number in range(3000):
