@@ -7,6 +7,7 @@ own as always. All tell the target who asked (X-Forwarded-For and -Proto, in ngi
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import sys
 from collections.abc import Callable
@@ -32,7 +33,11 @@ class Setting:
 
     @property
     def body(self) -> str:
-        return "x" * self.scenario.size
+        return articles(self.scenario.size) if self.scenario.gzipped else "x" * self.scenario.size
+
+    @property
+    def body_type(self) -> str:
+        return "application/json" if self.scenario.gzipped else "application/octet-stream"
 
     @property
     def authorities(self) -> list[str]:
@@ -75,6 +80,8 @@ def nginx(setting: Setting) -> Start:
     elif scenario.kind in CACHED:
         key = "$host$uri" + ("$is_args$args" if scenario.kind == "miss" else "")
         store = f'proxy_cache store; proxy_cache_key "{key}"; proxy_cache_valid 200 10m;'
+        if scenario.gzipped:
+            store += " gzip on; gzip_types application/json;"
         locations = f"location / {{{forward % ''}\n            {store}\n        }}"
     elif scenario.routes > 1:
         locations = "".join(f"\n        location /r{at}/ {{{forward % ''}\n        }}" for at in range(scenario.routes))
@@ -226,7 +233,8 @@ response_headers = {{ set = {{ "X-Frame-Options" = "DENY" }}, remove = ["X-Power
     if scenario.kind in CACHED:
         key = ["host", "path"] + (["query"] if scenario.kind == "miss" else [])
         cache = f'cache = {{ ttl = "10m", key = {json.dumps(key)} }}'
-        return f'{head}\n[[routes]]\npath = "/*"\nupstream = "targets"\n{cache}\n'
+        coded = "compression = true\n" if scenario.gzipped else ""
+        return f'{head}\n[[routes]]\npath = "/*"\nupstream = "targets"\n{cache}\n{coded}'
     paths = [f"/r{at}/*" for at in range(scenario.routes)] if scenario.routes > 1 else ["/*"]
     return head + "".join(f'\n[[routes]]\npath = "{path}"\nupstream = "targets"\n' for path in paths)
 
@@ -241,11 +249,34 @@ def origin(setting: Setting) -> Start:
     server {{
         {listens}
         root {setting.folder};
-        location ~ "/items/{size}$" {{ try_files /{size}.bin =404; }}
+        location ~ "/items/{size}$" {{ default_type {setting.body_type}; try_files /{size}.bin =404; }}
     }}
 }}
 """
     return nginx_start(setting, text)
+
+
+def articles(size: int) -> str:
+    """So many bytes of JSON as an API lists things, the same at each call; gzip makes a quarter of it."""
+    chance = random.Random(size)
+    listed: list[str] = []
+    left = size - 2  # for the brackets
+    while True:
+        one = {
+            "id": chance.randrange(10**8), "name": " ".join(chance.choices(_WORDS, k=8)), "price": chance.randrange(10**5) / 100,
+            "tags": chance.sample(_WORDS, 3), "in_stock": chance.random() < 0.7,
+        }  # fmt: skip
+        line = json.dumps(one)
+        left -= len(line) + 2
+        if left < 0:
+            return f"[{', '.join(listed)}]".ljust(size)  # with spaces, which may follow
+        listed.append(line)
+
+
+_WORDS: Final = (
+    "red", "green", "blue", "small", "large", "old", "new", "wool", "cotton", "linen", "shirt", "coat", "scarf", "shoe", "summer",
+    "winter", "soft", "warm", "light", "sale", "organic", "classic", "striped", "plain",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

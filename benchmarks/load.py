@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import socket
 import subprocess
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,7 +42,7 @@ def drive(port: int, scenario: Scenario, seconds: float, core: int) -> Load:
         [
             "taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--latency",
             "-s", str(SCRIPT), f"http://{LOOPBACK}:{port}/", "--",
-            "varied" if scenario.varied else "same", scenario.path_before, str(scenario.routes), scenario.path_behind,
+            "varied" if scenario.varied else "same", scenario.path_before, str(scenario.routes), scenario.path_behind, scenario.accepts,
         ],
         capture_output=True, text=True, check=False, timeout=seconds + PATIENCE,
     )  # fmt: skip
@@ -56,10 +58,12 @@ def check(port: int, scenario: Scenario) -> None:
     """One request, whose answer has to be right. Raises Failure."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PATIENCE)
     try:
-        connection.request("GET", f"{scenario.path(scenario.routes - 1)}?page=1")
+        connection.request("GET", f"{scenario.path(scenario.routes - 1)}?page=1", headers={"Accept-Encoding": scenario.accepts})
         answer = connection.getresponse()
         body = answer.read()
-    except (OSError, http.client.HTTPException) as exc:
+        if answer.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+    except (OSError, EOFError, zlib.error, http.client.HTTPException) as exc:
         raise Failure(f"no answer: {exc!r}") from None
     finally:
         connection.close()

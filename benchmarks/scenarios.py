@@ -9,6 +9,7 @@ from typing import Final
 @dataclass(frozen=True)
 class Scenario:
     """size: of the body, bytes. varied: every request has fields and a query of its own. The counts are what a sweep varies.
+    gzipped: the body is JSON, clients accept gzip alone, and get it so; else it comes as it is.
 
     kind: `forward`, `policies` (forwarded with access list, header edits and a prefix stripped), `fixed` (answered by the
     proxy itself), `hit` (from the cache, whatever the query) or `miss` (fetched, and stored under its query).
@@ -21,6 +22,7 @@ class Scenario:
     kind: str = "forward"
     size: int = 1024
     varied: bool = True
+    gzipped: bool = False
     routes: int = 1
     idle: int = 0
     targets: int = 1
@@ -46,9 +48,17 @@ class Scenario:
         return f"{self.path_before}{route if self.routes > 1 else ''}{self.path_behind}"
 
     @property
-    def expects(self) -> tuple[tuple[str, str], ...]:
-        """Fields that an answer must have."""
-        return (("X-Frame-Options", "DENY"),) if self.kind == "policies" else ()
+    def accepts(self) -> str:
+        """The codings that a client names: a browser's, or the one that is measured."""
+        return "gzip" if self.gzipped else "gzip, deflate, br, zstd"
+
+    @property
+    def expects(self) -> tuple[tuple[str, str | None], ...]:
+        """Fields that an answer must have, or must not."""
+        expected: list[tuple[str, str | None]] = [("Content-Encoding", "gzip" if self.gzipped else None)]
+        if self.kind == "policies":
+            expected.append(("X-Frame-Options", "DENY"))
+        return tuple(expected)
 
 
 ALL: Final = ("nginx", "haproxy", "caddy", "gateway", "gateway-asgi")
@@ -62,6 +72,8 @@ SCENARIOS: Final = (
     Scenario("forward-64k", "64 KB forwarded", ALL, size=65536),
     Scenario("fixed-1k", "1 KB answered by the proxy itself", ALL, kind="fixed"),
     Scenario("hit-1k", "1 KB from the cache; own fields in every request", ENTRANCES, kind="hit"),
+    Scenario("cache-hit-64k", "64 KB from the cache; own fields in every request", ENTRANCES, kind="hit", size=65536),
+    Scenario("cache-hit-gzip", "50 KB of JSON from the cache, by gzip", ENTRANCES, kind="hit", size=51200, gzipped=True),
     Scenario("miss-1k", "1 KB forwarded and stored; every URL is new", ENTRANCES, kind="miss"),
     Scenario("policies-1k", "1 KB forwarded: access list, header edits, prefix stripped", ENTRANCES, kind="policies"),
     Scenario("routes-100", "100 routes, all asked in turn", PAIR, routes=100),
