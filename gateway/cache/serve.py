@@ -139,10 +139,10 @@ class RouteCache:
             if await self._stored.give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
                 return
         if b"only-if-cached" in ask.directives:
-            visit.exchange.cache = Outcome(_reason(entries, entry, verdict))
+            visit.exchange.cache = Outcome(_reason(entries, entry, verdict, ask))
             await visit.delivery.reply(Reply(504, [(b"content-type", b"text/plain")], NOT_STORED))
         elif ask.method == b"HEAD" or (entry is None and self.fetches.is_refused(key)):
-            await self._pass(visit, _reason(entries, entry, verdict))
+            await self._pass(visit, _reason(entries, entry, verdict, ask))
         else:
             await self._fetch(visit, entries, entry, verdict)
 
@@ -160,7 +160,7 @@ class RouteCache:
     # ------------------------------------------------------------ fetching
 
     async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
-        reason = _reason(entries, entry, verdict)
+        reason = _reason(entries, entry, verdict, visit.ask)
         trail = self._trail(visit, entries, entry, verdict)
         fetched = None if trail is None else self.fetches.under_way.get(trail)
         if fetched is not None and fetched.keeps_all and fetched.mark == self.store.mark():
@@ -414,9 +414,12 @@ def _shadow(exchange: Exchange) -> Exchange:
     return own
 
 
-def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> bytes:
+def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None, ask: Ask) -> bytes:
+    """Why a request is not answered from the store. entry: of the entries, if it is of any use."""
     if entry is None:
-        return Forward.VARY_MISS if entries else Forward.URI_MISS
+        if not entries:
+            return Forward.URI_MISS
+        return Forward.VARY_MISS if select(entries, ask) is None else Forward.STALE  # so long that it is not kept for anything
     if verdict in {Verdict.ASKED_TO_VALIDATE, Verdict.PASS}:
         return Forward.REQUEST
     if verdict is Verdict.VALIDATE:
