@@ -59,7 +59,7 @@ class ReadyAnswers:
             return None
         if not ask.concerns and entry.part is None:
             return self._plain(exchange, key, entry, now)
-        outcome = Outcome(ttl=int(entry.fresh_until - now))
+        outcome = Outcome(ttl=int((entry.fresh_until - now) // 1))  # below 0 from the first moment on in which it is stale
         return None if ask.is_odd else self.reply(exchange, key, entry, ask, outcome, now)
 
     def passes(self, exchange: Exchange) -> bool:
