@@ -128,6 +128,7 @@ class Fetched:
         if refused is not None:
             self._refused(refused, landing.status, outcome)
         outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
+        outcome.collapsed = landing.kind is Kind.VALIDATED and not landing.status  # another process has fetched it meanwhile
         if outcome.stored and self.trail is None:
             self._fetches.allow(self.key)
         return outcome

@@ -36,7 +36,8 @@ class Kind(Enum):
 
 
 class Landing:
-    """What is known once the target has answered. status: the target's, 0 where there was no answer at all.
+    """What is known once the target has answered. status: the target's, 0 where there was no answer at all: it failed, or
+    another process's was found.
 
     entry: what is stored for an ANSWER, if it is storable; else the stored one. headers, length: of an ANSWER; of a
     VALIDATED, the fields of a 304 that are for the one alone who asked.
