@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from gateway import errors
+from gateway.admin.cache import OTHERS
+from gateway.cache.reuse import Verdict
+from gateway.cache.status import WORDS, Forward, Outcome
+from gateway.cache.storable import Refusal
 from gateway.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +120,36 @@ def test_every_way_to_fail_is_in_the_table_with_its_status_and_type():
     told = {(int(status), kind) for status, kind in re.findall(r"\| (\d{3})[^|]*\| `(\w+)` \|", text)}
     classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.GatewayError)]
     assert {(one.status, one.proxy_error) for one in classes} == told
+
+
+def first_column(document: Path, header: str) -> str:
+    """Of the table whose first column has this header."""
+    table = document.read_text("utf-8").partition(f"\n| {header} |")[2].partition("\n\n")[0]
+    return "\n".join(re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE))
+
+
+def test_every_value_of_cache_status_is_explained_and_no_other():
+    everything = Outcome(Forward.STALE, ttl=1, detail=b"word")
+    everything.fwd_status, everything.stored, everything.collapsed = 304, True, True
+    said = b"; ".join((everything.value(), Outcome(ttl=1).value())).decode()
+    told = first_column(CACHING, "Value")
+    assert set(re.findall(r"; ([a-z-]+)", told)) == set(re.findall(r"; ([a-z-]+)", said)) - {"gateway"}
+    assert set(re.findall(r"fwd=([a-z-]+)", told)) == {why.decode() for name, why in vars(Forward).items() if name.isupper()}
+
+
+def test_every_reason_to_store_nothing_is_explained_and_no_other():
+    assert sorted(re.findall(r"`([^`]+)`", first_column(CACHING, "`detail`"))) == sorted(refusal.value for refusal in Refusal)
+
+
+def test_every_verdict_on_an_entry_is_explained_and_no_other():
+    told = re.findall(r"`([^`]+)`", first_column(CACHING, "Verdict on an entry"))
+    assert sorted(told) == sorted([OTHERS, *(verdict.value for verdict in Verdict)])
+
+
+def test_the_results_that_are_counted_are_shown():
+    shown = next(block for block in blocks(CACHING, "console") if "hit ratio" in block)
+    [header] = re.findall(r"^route  requests  (.*)  hit ratio$", shown, re.MULTILINE)
+    assert tuple(header.split()) == WORDS
 
 
 def test_the_map_names_all_that_there_is_and_nothing_else():
