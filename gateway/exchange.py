@@ -43,14 +43,15 @@ class Exchange:
     special: the fields among `headers` that the gateway itself acts on (`rfc.headers.SPECIAL`), found once.
     is_plain: there is none but Host.
     missed: the cache key that nothing is held under in memory; empty where that was not looked for, or something is.
+    goes_alone: it has waited for somebody else's fetch in vain, and does not do so again.
     peer: the address of the socket; client: the address behind trusted proxies. Both without port.
     """
 
     __slots__ = (
-        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "ended_at", "entrance", "error", "fields",
-        "first_byte_at", "headers", "host", "host_sent", "http_version", "is_plain", "match_path", "method", "missed", "mount", "path",
-        "peer", "peer_port", "query", "request_id", "reused", "route", "scheme", "server", "special", "started_at", "status",
-        "target", "traceparent", "trusted", "upstream_name", "websocket",
+        "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "captures", "client", "ended_at", "entrance", "error",
+        "fields", "first_byte_at", "goes_alone", "headers", "host", "host_sent", "http_version", "is_plain", "match_path",
+        "method", "missed", "mount", "path", "peer", "peer_port", "query", "request_id", "reused", "route", "scheme", "server",
+        "special", "started_at", "status", "target", "traceparent", "trusted", "upstream_name", "websocket",
     )  # fmt: skip
 
     attempt_at: float  # when the latest attempt began; only where the upstream's balancer wants to know
@@ -74,6 +75,7 @@ class Exchange:
         self.path = path
         self.match_path = path
         self.missed = b""
+        self.goes_alone = False
         self.query = query
         self.headers = headers
         self.fields = fields

@@ -1,7 +1,8 @@
 """The express lane: a request decided and forwarded, or answered, from the protocol's callback, without task and ASGI.
 
 It takes what needs no awaiting: a whole request, policies that answer at once, and an idle connection to the picked
-target. How that goes on is `express_trip`; with a cache that has to fetch, `express_fetch`.
+target. How that goes on is `express_trip`; with a cache that has to fetch, `express_fetch`, or that is fetching just this,
+`express_follow`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from gateway.express_fetch import FetchingTrip
+from gateway.express_follow import FollowingTrip
 from gateway.express_trip import Trip
 from gateway.gateway import as_error, page_for
 from gateway.intake import received
@@ -18,6 +20,8 @@ from gateway.rfc.message import SAFE
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from gateway.cache.serve import RouteCache
+    from gateway.exchange import Exchange
     from gateway.gateway import Gateway
     from gateway.rfc.message import RequestHead
     from gateway.server.cycle import Cycle
@@ -52,11 +56,8 @@ class ExpressLane:
             if reply is None and route.cache is not None:
                 reply = route.cache.ready.answer(exchange, time())
                 if reply is None and exchange.cache is None:
-                    fetched = route.cache.fetches.first(exchange)
-                    if fetched is None:
-                        needs_task = True
-                    else:
-                        trip = FetchingTrip(gateway, snapshot, protocol, head, exchange, fetched)
+                    trip = _missed(gateway, protocol, head, exchange, route.cache)
+                    needs_task = trip is None
             if reply is None:
                 if trip is None:
                     trip = Trip(gateway, snapshot, protocol, head, body, exchange)
@@ -79,3 +80,15 @@ class ExpressLane:
     def serve(self, protocol: GatewayProtocol, cycle: Cycle) -> Awaitable[None] | None:
         """A request that is not for the lane, without ASGI between: nobody else is to see it."""
         return None if self.gateway is None else self.gateway.serve_cycle(protocol, cycle)
+
+
+def _missed(
+    gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange, cache: RouteCache
+) -> Trip | None:
+    """For a request that nothing is stored for; None where it takes a task."""
+    fetched = cache.fetches.by_lane(exchange)
+    if fetched is None:
+        return None
+    if fetched.exchange is exchange:
+        return FetchingTrip(gateway, gateway.snapshot, protocol, head, exchange, fetched)
+    return FollowingTrip(gateway, gateway.snapshot, protocol, head, exchange, fetched)

@@ -40,7 +40,7 @@ class FetchingTrip(Trip):
     """A trip that is a fetch as well. It is over when the answer is, though its client may have left long before, or been
     served by a task."""
 
-    __slots__ = ("_fetched", "_has_left")
+    __slots__ = ("_fetched",)
 
     def __init__(
         self, gateway: Gateway, snapshot: Snapshot, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange,
@@ -48,7 +48,6 @@ class FetchingTrip(Trip):
     ) -> None:  # fmt: skip
         super().__init__(gateway, snapshot, protocol, head, b"", exchange)
         self._fetched = fetched
-        self._has_left = False
         fetched.stop = self._stop
 
     def set_out(self, route: Route) -> None:
@@ -86,20 +85,20 @@ class FetchingTrip(Trip):
         except Exception as exc:
             self._lose(exc)
             return
-        if self._has_left:
+        if not self._fetched.is_led:
             self.over(None)
         else:
             self.pass_on(head, body)
 
     def _whole_for_all(self, head: AnswerHead, body: bytes, now: float) -> None:
         """Others wait for it as well."""
-        receiver, leader = self._land(head, now), self._fetched.leader
+        receiver = self._land(head, now)
         if body:
             receiver.data(body)
         receiver.end([])
         self._fetched.settle()
-        if leader is not None:
-            leader.leave()
+        if self._fetched.leader is not None:
+            self._fetched.leader.leave()
 
     def _land(self, head: AnswerHead, now: float) -> Receiver:
         """The cache sees the head, before any policy of ours amends it."""
@@ -128,7 +127,7 @@ class FetchingTrip(Trip):
                 self._link.abandon(self)
             self._lose(exc)
             return
-        if not self._has_left:
+        if self._fetched.is_led:
             self.go_on(None)
 
     def data(self, data: bytes) -> None:
@@ -160,7 +159,7 @@ class FetchingTrip(Trip):
     def _lose(self, exc: Exception) -> None:
         """The cache has failed over the answer."""
         self._fetched.lose(GatewayError(f"internal error: {exc!r}"))
-        if self._has_left:
+        if not self._fetched.is_led:
             self.over(as_error(self._exchange, exc))
         else:
             self.fault(exc)
@@ -169,29 +168,25 @@ class FetchingTrip(Trip):
         self.over(error)
         is_awaited = not self._fetched.has_landed
         if is_awaited and isinstance(error, TargetError):
-            if self._has_left:  # but others wait for it
+            if not self._fetched.is_led:  # but others wait for it
+                self._fetched.shared()
                 self._gateway.fetch_on(self._exchange, self._share, self._target, error, self._fetched, prepared=self._headers)
             else:
                 self.go_on(self._target, error)
             return
         self._fetched.failed(error)
-        if is_awaited and not self._has_left:
+        if is_awaited and self._fetched.is_led:
             self._exchange.cache = Outcome(Forward.URI_MISS)
             self._exchange.error = error
             self.reply(page_for(self._exchange, error))
 
     def disconnect(self) -> None:
         """The client has gone; the fetch goes on if others want its answer."""
-        if self._link is None or self._has_left:
+        if self._link is None or not self._fetched.is_led:
             return
-        self._has_left = True
         error = self._exchange.error = ClientGone("before its answer was whole")
         self._exchange.status = self._exchange.status or error.status
-        leader = self._fetched.leader
-        if leader is None:
-            self._stop()
-        else:
-            leader.leave()
+        self._fetched.leave()
         self.pipeline.finish(self._exchange)
 
     def _stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cachetools import TTLCache
 from mypy_extensions import mypyc_attr
@@ -44,12 +44,14 @@ class Fetched:
     that is validated, completed, or would help out if the target failed. asked_at: Unix seconds. mark: the store's when it
     began; whoever comes after a purge wants a newer answer. stop: called when nobody wants its answer any more.
 
-    What it brings goes by a flight, with a receiver; but one that the express lane makes has neither while nobody shares it
-    and its answer may yet come in one piece. leader: its own client among the readers of a flight that it got later.
+    What it brings goes by a flight, with a receiver; but one that the express lane makes has neither while its answer may yet
+    come in one piece, and nobody shares it but followers, who wait for just that. leader: its own client among the readers of
+    a flight that it got later. is_led: that client is there.
     """
 
     __slots__ = (
-        "_fetches", "ask", "asked_at", "exchange", "flight", "key", "leader", "mark", "old", "receiver", "stop", "trail",
+        "_fetches", "_followers", "ask", "asked_at", "exchange", "flight", "is_led", "key", "leader", "mark", "old", "receiver",
+        "stop", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +69,8 @@ class Fetched:
         self.flight: Flight | None = None
         self.receiver: Receiver | None = None
         self.leader: Reader | None = None
+        self.is_led = True
+        self._followers: dict[Follower, None] | None = None
 
     def take_off(self, *, alone: bool = False) -> Flight:
         """A flight for what it brings. alone: it goes on without readers."""
@@ -76,12 +80,45 @@ class Fetched:
         return flight
 
     def shared(self) -> Flight:
-        """Its flight, for others than its own client."""
+        """Its flight, for others than its own client. Followers join it too, a moment later."""
         flight = self.flight
         if flight is None:
-            flight = self.take_off()
-            self.leader = flight.join(RequestBody.of(b"", self.exchange))
+            flight = self.take_off(alone=not self.is_led)
+            if self.is_led:
+                self.leader = flight.join(RequestBody.of(b"", self.exchange))
+            self._end_of_wait(None, alone=False)
         return flight
+
+    def leave(self) -> None:
+        """Its own client has gone. It goes on for others."""
+        self.is_led = False
+        if self.leader is not None:
+            self.leader.leave()
+        elif self.flight is None and not self._followers:
+            self._deserted()
+
+    # ------------------------------------------------------------ who waits for an answer in one piece
+
+    @property
+    def takes_followers(self) -> bool:
+        """A request that comes now may wait for its answer to come in one piece."""
+        return self.flight is None and self.mark == self._fetches.store.mark()
+
+    def follow(self, follower: Follower) -> None:
+        if self._followers is None:
+            self._followers = {}
+        self._followers[follower] = None
+
+    def unfollow(self, follower: Follower) -> None:
+        if self._followers is not None:
+            self._followers.pop(follower, None)
+            if not self._followers and not self.is_led and self.flight is None:
+                self._deserted()
+
+    def _end_of_wait(self, entry: Entry | None, *, alone: bool) -> None:
+        followers, self._followers = self._followers, None
+        for follower in followers or ():
+            follower.landed(entry, alone=alone)
 
     @property
     def keeps_all(self) -> bool:
@@ -118,6 +155,7 @@ class Fetched:
             assert fetches.memory is not None
             made.hold(body)
             fetches.memory.put(self.key, made, self.mark)
+            self._end_of_wait(made, alone=True)
         self.over()
 
     def outcome(self, landing: Landing, reason: bytes) -> Outcome:
@@ -176,13 +214,22 @@ class Fetched:
             self.lose(GatewayError("the fetch was given up"))
 
     def over(self) -> None:
-        """Others do not find it any more."""
+        """Others do not find it any more, and those who wait for it wait no longer."""
         self.stop = None
         trail = self.trail
         if trail is not None:
             found = self._fetches.under_way.pop(trail, None)
             if found is not None and found is not self:
                 self._fetches.under_way[trail] = found
+        if self._followers is not None:
+            self._end_of_wait(None, alone=True)
+
+
+class Follower(Protocol):
+    """Who waits for an answer in one piece."""
+
+    def landed(self, entry: Entry | None, *, alone: bool) -> None:
+        """The wait is over. entry: what has been stored. alone: where that is not for it, it need not look for others."""
 
 
 class Fetches:
@@ -209,16 +256,20 @@ class Fetches:
         self._refused_until = 0.0  # Unix seconds; after that none is
         self._refused: TTLCache[int, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)  # by hash: keys may be long
 
-    def first(self, exchange: Exchange) -> Fetched | None:
-        """The fetch for a request that `ReadyAnswers` found nothing for, to be made by the caller; None where something has
-        to be awaited first, or where the request is not as plain as most are."""
+    def by_lane(self, exchange: Exchange) -> Fetched | None:
+        """The fetch for a request that `ReadyAnswers` found nothing for: a new one, of this exchange, to be made by the caller;
+        or one of another exchange that takes followers. None where something has to be awaited first, or where the request is
+        not as plain as most are."""
         key = exchange.missed
         if not key or self.memory is None or exchange.method != b"GET":
             return None
         ask = ask_of(exchange, heed=self.rules.heed_requests, plain=self._plain)
         trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
-        if ask.concerns or (trail is not None and trail in self.under_way):
+        if ask.concerns:
             return None
+        found = None if trail is None else self.under_way.get(trail)
+        if found is not None:
+            return found if found.takes_followers else None
         return self.begin(exchange, key, ask, None, trail)
 
     def refuse(self, key: bytes) -> None:

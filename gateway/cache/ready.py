@@ -89,6 +89,17 @@ class ReadyAnswers:
         memo.replies[coding] = reply
         return reply
 
+    def collapsed(self, exchange: Exchange, entry: Entry, now: float) -> Reply | None:
+        """The answer to a request that has waited while somebody else fetched this entry; None where it is not for it."""
+        ask = ask_of(exchange, heed=self._heed, plain=self._forms is not None)
+        if ask.concerns or entry.part is not None or select((entry,), ask) is None or reuse(entry, ask, now) is not USE:
+            return None
+        exchange.cache = outcome = Outcome(Forward.URI_MISS)
+        outcome.collapsed = True
+        headers = [pair for pair in entry.headers if pair[0] != b"content-length"]
+        headers.append(age_field(entry, now))
+        return Reply(entry.status, headers, b"".join(entry.chunks or ()))
+
     def reply(
         self, exchange: Exchange, key: bytes, entry: Entry, ask: Ask, outcome: Outcome, now: float
     ) -> Reply | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from gateway.cache.ask import READS, Ask
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from gateway.deliver import Delivery
     from gateway.exchange import Headers
 
-COALESCE_WAIT: Final = 5.0  # seconds that a request waits for the head of somebody else's answer, then it goes itself
+COALESCE_WAIT: Final = 5.0  # seconds after which a request waits no longer for the head of somebody else's answer, but goes itself
 NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
 
 
@@ -175,7 +175,7 @@ class RouteCache:
     ) -> Trail | None:
         """What requests have in common that may share a fetch; None for one that has to go alone."""
         ask = visit.ask
-        if not self._collapses or ask.concern(b"range") is not None or b"no-store" in ask.directives:
+        if not self._collapses or visit.exchange.goes_alone or ask.concern(b"range") is not None or b"no-store" in ask.directives:
             return None
         if verdict in {Verdict.PASS, Verdict.ASKED_TO_VALIDATE} or (entry is not None and entry.always_validate):
             return None
@@ -191,7 +191,7 @@ class RouteCache:
         watch = visit.delivery.watch
         watch.begin(reader)
         try:
-            landing = await _within(COALESCE_WAIT, reader)
+            landing = await _within(COALESCE_WAIT - (monotonic() - visit.exchange.started_at), reader)
             if landing is None:
                 return False
             outcome = Outcome(reason)

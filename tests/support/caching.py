@@ -55,4 +55,12 @@ def request(path: str = "/a", query: str | None = None, *lines: str, method: str
 
 def are_waiting(fetches: Any, count: int) -> bool:
     """Whether so many requests wait for one fetch."""
-    return any(fetched.flight is not None and len(fetched.flight._readers) == count for fetched in fetches.under_way.values())
+    return count in waiting_for(fetches)
+
+
+def waiting_for(fetches: Any) -> list[int]:
+    """How many requests wait for each fetch, with that which it is made for."""
+    return [
+        fetched.is_led + len(fetched._followers or ()) if fetched.flight is None else len(fetched.flight._readers)
+        for fetched in fetches.under_way.values()
+    ]

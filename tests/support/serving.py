@@ -225,3 +225,21 @@ def held(front: Served) -> Iterator[None]:
         yield
     finally:
         goes_on.set()
+
+
+@contextmanager
+def tasks(front: Served) -> Iterator[list[str]]:
+    """What is made a task on the server's loop meanwhile, by name, but for `Served.until`'s own."""
+    made: list[str] = []
+
+    def make(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+        name = getattr(work, "__qualname__", repr(work))
+        if not name.startswith(Served.__name__):
+            made.append(name)
+        return asyncio.Task(work, loop=loop, **options)
+
+    front.loop.set_task_factory(make)
+    try:
+        yield made
+    finally:
+        front.loop.set_task_factory(None)

@@ -69,7 +69,7 @@ def ttl(answer: Answer) -> int:
 def fetched_beside(pair: Pair, count: int) -> None:
     """Until the origin has had so many requests, and what they brought is stored."""
     [cache] = pair.gateway.app._gateway.snapshot.caching.routes.values()
-    pair.gateway.until(lambda: len(pair.origin.requests) == count and not cache.fetches.flights)
+    pair.gateway.until(lambda: len(pair.origin.requests) == count and not cache.fetches.under_way)
 
 
 def test_all_recipes_are_tried_here():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.caching import waiting_for
 from support.client import get
 from support.origin import Visit, origin, raw, reset, respond
 from support.process import ROOT
@@ -221,7 +222,7 @@ def caching(front: Served) -> Caching:
 
 def readers(front: Served) -> list[int]:
     """How many requests wait for each fetch that is under way."""
-    return [len(flight._readers) for flight in caching(front).routes["all"].fetches.flights.values()]
+    return waiting_for(caching(front).routes["all"].fetches)
 
 
 def test_who_shares_a_fetch_says_so_whichever_process_made_it():

@@ -5,6 +5,7 @@ An idle connection to the target is there before, since only then the lane serve
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.cache.flight import TAKE, WINDOW
+from gateway.cache.purge import Purge, Scope
 from gateway.exchange import Exchange, Headers, ResponseHead
 from gateway.pipeline import Pipeline
 from support.caching import are_waiting
 from support.client import connected, get
 from support.origin import Visit, hang, origin, raw, reset, respond
-from support.serving import Entrance, Pair, forwarding, gateway, held, in_front, on_both
+from support.serving import Entrance, Pair, forwarding, gateway, held, in_front, on_both, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.client import Client
 
 FRESH = "Cache-Control: max-age=60"
 PIECES = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 6\r\n\r\n"
@@ -359,3 +363,137 @@ def test_what_goes_past_the_cache_does_so_by_all_roads(entrance: Entrance, line:
         assert status_of(pair, "/x", line) == b"gateway; fwd=bypass"
 
 
+
+
+# ---------------------------------------------------------------- who waits for an answer in one piece
+
+
+@contextmanager
+def waiting(pair: Pair, count: int, *fields: str) -> Iterator[list[Client]]:
+    """So many clients that wait for a fetch which another one leads."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(pair.port)) for _ in range(count)]
+        for client in clients:
+            client.request("/x", *fields)
+        pair.gateway.until(lambda: are_waiting(fetches(pair), count + 1))
+        yield clients
+
+
+def answers_when_told(*lines: str, body: bytes = b"shared", status: int = 200) -> Any:
+    async def answer(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.server.waited("answer")
+        await respond(status, body, *lines)(visit)
+
+    return answer
+
+
+@on_both
+def test_who_follows_a_fetch_gets_its_answer_and_under_gateway_run_without_a_task(entrance: Entrance):
+    with primed(entrance) as pair, tasks(pair.gateway) as made, connected(pair.port) as leader:
+        pair.play(answers_when_told(FRESH, "Set-Cookie: a=b"), respond(500))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        with waiting(pair, 20) as followers:
+            pair.origin.event("answer").set()
+            for follower in followers:
+                answer = follower.read()
+                assert (answer.body, answer.get("age"), answer.get("set-cookie")) == (b"shared", b"0", b"a=b")
+                assert answer.get("cache-status") == b"gateway; fwd=uri-miss; collapsed"
+        assert leader.read().get("cache-status") == b"gateway; fwd=uri-miss; stored"
+        assert len(pair.origin.requests) == 1
+        assert entrance != "express" or made == []
+
+
+@on_both
+def test_followers_of_what_can_not_be_shared_go_for_themselves_at_once_and_together(entrance: Entrance):
+    with primed(entrance) as pair, connected(pair.port) as leader:
+        pair.play(answers_when_told("Cache-Control: max-age=60, private"), raw(PIECES + b"own"))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        with waiting(pair, 3):
+            pair.origin.event("answer").set()
+            assert leader.read().body == b"shared"
+            pair.gateway.until(lambda: len(pair.origin.requests) == 4)
+
+
+@on_both
+def test_a_follower_that_the_answer_is_not_for_gets_another(entrance: Entrance):
+    with primed(entrance) as pair, connected(pair.port) as leader:
+        pair.play(answers_when_told(FRESH, "Vary: Accept-Language"), respond(200, b"andere", FRESH, "Vary: Accept-Language"))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        with waiting(pair, 1, "Accept-Language: de") as [follower]:
+            pair.origin.event("answer").set()
+            assert (leader.read().body, follower.read().body) == (b"shared", b"andere")
+
+
+@on_both
+def test_when_all_who_wait_have_left_the_target_learns_it(entrance: Entrance):
+    with primed(entrance) as pair:
+        pair.play(hang("left"), respond(200, b"fine", FRESH))
+        with connected(pair.port) as leader:
+            leader.request("/x")
+            pair.origin.wait("left")
+            with waiting(pair, 2):
+                leader.sock.close()
+                pair.gateway.until(lambda: are_waiting(fetches(pair), 2))
+        pair.origin.wait("left gone")
+        assert get(pair.port, "/x").body == b"fine"
+
+
+@on_both
+def test_a_follower_that_leaves_is_missed_by_nobody(entrance: Entrance):
+    with primed(entrance) as pair, connected(pair.port) as leader:
+        pair.play(answers_when_told(FRESH))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        with waiting(pair, 2) as [gone, stays]:
+            gone.sock.close()
+            pair.gateway.until(lambda: are_waiting(fetches(pair), 2))
+            pair.origin.event("answer").set()
+            assert (leader.read().body, stays.read().body) == (b"shared", b"shared")
+
+
+@on_both
+def test_nobody_follows_a_fetch_for_long(entrance: Entrance, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.cache.serve.COALESCE_WAIT", 0.2)
+    monkeypatch.setattr("gateway.express_follow.COALESCE_WAIT", 0.2)
+    with primed(entrance) as pair, connected(pair.port) as leader:
+        pair.play(answers_when_told(FRESH), respond(200, b"own", FRESH))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        assert get(pair.port, "/x").body == b"own"
+        pair.origin.event("answer").set()
+        assert leader.read().body == b"shared"
+
+
+@on_both
+def test_after_a_purge_nobody_follows_what_was_asked_before_it(entrance: Entrance):
+    with primed(entrance) as pair, connected(pair.port) as leader:
+        pair.play(answers_when_told(FRESH), respond(200, b"new", FRESH))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        store = pair.gateway.app._gateway.snapshot.caching.store
+        asyncio.run_coroutine_threadsafe(store.purge(Purge(Scope.ALL)), pair.gateway.loop).result(10)
+        assert get(pair.port, "/x").body == b"new"
+        pair.origin.event("answer").set()
+        assert leader.read().body == b"shared"
+        assert get(pair.port, "/x").body == b"new"
+
+
+@on_both
+def test_a_target_that_fails_followers_and_leader_is_asked_again_by_each(entrance: Entrance):
+    async def dies(visit: Visit) -> None:
+        visit.server.event("asked").set()
+        await visit.server.waited("die")
+        await visit.send(b"no HTTP\r\n\r\n")
+
+    with primed(entrance, retry=False) as pair, connected(pair.port) as leader:
+        pair.play(dies, respond(200, b"own", FRESH))
+        leader.request("/x")
+        pair.origin.wait("asked")
+        with waiting(pair, 3) as followers:
+            pair.origin.event("die").set()
+            assert leader.read().status == 502
+            assert [follower.read().body for follower in followers] == [b"own"] * 3
