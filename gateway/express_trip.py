@@ -19,7 +19,7 @@ from gateway.outgoing import BODY_METHODS, framing, host_for, ready_head, respon
 from gateway.outlet import COPIED
 from gateway.repeat import declines
 from gateway.rfc.headers import end_to_end, is_event_stream
-from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on
+from gateway.server.framing import LAST_CHUNK, chunk, interim_lines, passed_on, with_id
 from gateway.server.refusal import refusal
 from gateway.upstream.connection import serialize_head
 from gateway.upstream.sink import Outgoing, Sent, Timeouts
@@ -85,17 +85,30 @@ class Trip(Sent):
         if reply.error is not None and not reply.body:
             reply = page_for(exchange, reply.error)
         try:
-            response, body = self.pipeline.complete(exchange, reply)
-            self._lines = passed_on(reply, response.status, response.headers, self._protocol.shared.stamps)
+            body = self._write_down(reply)
         except Exception as exc:  # of a policy over our own answer: it is not asked again
             exchange.error = error = as_error(exchange, exc)
             exchange.status = error.status
             self._send(refusal(error.status, error.detail))
             self._answered(keep_alive=False)
         else:
-            exchange.status = response.status
             self._write_whole(body)
         self.pipeline.finish(exchange)
+
+    def _write_down(self, reply: Reply) -> bytes:
+        """The head of a reply in `_lines`; its body as it goes out."""
+        exchange, stamps = self._exchange, self._protocol.shared.stamps
+        outcome, field = exchange.cache, self.pipeline.id_of_hits
+        if outcome is not None and outcome.hit and field and reply.error is None:
+            lines = with_id(reply, field, exchange.request_id, stamps)
+            if lines is not None:
+                self._lines = lines
+                exchange.status = reply.status
+                return reply.body
+        response, body = self.pipeline.complete(exchange, reply)
+        self._lines = passed_on(reply, response.status, response.headers, stamps)
+        exchange.status = response.status
+        return body
 
     def by_task(self) -> None:
         """Something has to be awaited: what is not ready in a cache's memory, or what this request makes invalid."""

@@ -27,9 +27,10 @@ now: Final = monotonic  # the clock of exchanges (`Deadlines.now`)
 
 class Pipeline:
     """awaits: one of the admit hooks is a coroutine function, so the route can not be decided in a callback. prepares:
-    some hook edits the request's fields."""
+    some hook edits the request's fields. id_of_hits: the field by which what a cache answers from its store gets the id of
+    its request; empty where something else is done to it as well."""
 
-    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "_standard", "awaits", "prepares")
+    __slots__ = ("_admit", "_amend", "_finish", "_prepare", "_standard", "awaits", "id_of_hits", "prepares")
 
     def __init__(self, policies: Iterable[Policy], standard: Standard | None = None) -> None:
         """standard: comes before them all, and in `amend` behind them."""
@@ -40,6 +41,8 @@ class Pipeline:
         self._amend = tuple(p.amend for p in reversed(listed) if isinstance(p, Amends))
         self._finish = tuple(p.finish for p in listed if isinstance(p, Finishes))
         self.prepares = bool(self._prepare)
+        is_plain = not any(getattr(p, "amends_hits", True) for p in listed if isinstance(p, Amends))
+        self.id_of_hits = standard.id_field if standard is not None and is_plain else b""
         self.awaits = any(inspect.iscoroutinefunction(hook) for hook in self._admit)
 
     def admit(self, exchange: Exchange) -> Reply | None:

@@ -8,6 +8,8 @@ routes that use such a policy then always take the ASGI road.
     prepare(exchange, headers) -> None       the request header fields on their way to the target; edit them in place
     amend(exchange, head) -> None            the answer's head on its way to the client, ours or a target's
     finish(exchange) -> None                 always, once, after the last byte or the failure
+
+Whose `amend` does nothing to what a cache answers from its store says so by `amends_hits = False`.
 """
 
 from __future__ import annotations

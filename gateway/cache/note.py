@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.cache.rules import OUR_TARGET
 from gateway.observe.counters import Count, Metric
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class CacheNote:
     """The policy of routes with a cache: `amend` and `finish`. Results are few and routes are those of the configuration,
     which bounds the table."""
+
+    amends_hits: Final = False
 
     __slots__ = ("_counted", "_last", "_last_labels")
 

@@ -26,6 +26,8 @@ _MAPPED: Final = frozenset({b"location", b"content-location", b"set-cookie"})
 class PublicAddresses:
     """An `amend` policy. rewrite: the route's, or None."""
 
+    amends_hits: Final = False  # they have no target
+
     __slots__ = ("_rewrite",)
 
     def __init__(self, rewrite: PathRewrite | None = None) -> None:

@@ -21,14 +21,15 @@ _ALLOWED: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 class Standard:
     """The policy around all others of a pipeline, which knows it by its class: compiled, that makes a call of it cost a
-    twentieth of what a hook's does. log: None where none is written."""
+    twentieth of what a hook's does. log: None where none is written. id_field: by which an answer carries the id."""
 
-    __slots__ = ("_counters", "_ids", "_log")
+    __slots__ = ("_counters", "_ids", "_log", "id_field")
 
     def __init__(self, counters: Counters, log: AccessLog | None, ids: RequestIds) -> None:
         self._counters = counters
         self._log = log
         self._ids = ids
+        self.id_field = ids.field
 
     def admit(self, exchange: Exchange) -> Reply | None:
         """405 for CONNECT and TRACE (RFC 9110 sections 9.3.6 and 9.3.8), and Max-Forwards of OPTIONS.
@@ -47,7 +48,7 @@ class Standard:
         """The answer carries the id of its request, in place of what a target says."""
         if not exchange.request_id:  # refused before it could be given one
             self._ids.assign(exchange)
-        field = self._ids.field
+        field = self.id_field
         headers = head.headers
         for name, _ in headers:
             if name == field:

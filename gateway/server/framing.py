@@ -10,7 +10,7 @@ from gateway.rfc.octets import has_break
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.exchange import Headers
+    from gateway.exchange import Headers, Reply
     from gateway.rfc.message import Original
 
 
@@ -66,13 +66,15 @@ def app_lines(status: int, headers: Iterable[Any], stamps: Stamps) -> tuple[byte
 
 class Written:
     """The head of an answer as it is written, but for how its body ends: what a target or a reply says, and what of these
-    stamps it does not say itself. lines: each with its CRLF. says_length: Content-Length is among them."""
+    stamps it does not say itself. lines: each with its CRLF. says_length: Content-Length is among them. lacks: a field that
+    somebody has looked for, and that is not."""
 
-    __slots__ = ("lines", "says_length", "stamps")
+    __slots__ = ("lacks", "lines", "says_length", "stamps")
 
     def __init__(self, status: int, headers: Headers, stamps: Stamps) -> None:
         self.stamps = stamps
         self.says_length = False
+        self.lacks = b""
         for name, _ in headers:
             if name == CONTENT_LENGTH:
                 self.says_length = True
@@ -101,6 +103,20 @@ def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -
             raise RuntimeError(BROKEN)
         lines = b"%b%b: %b\r\n" % (lines, name, value)
     return lines, written.says_length
+
+
+def with_id(reply: Reply, field: bytes, value: bytes, stamps: Stamps) -> tuple[bytes, bool] | None:
+    """What `passed_on` says of a reply to which only this field was added; None where it has that itself."""
+    written = reply.written
+    if not isinstance(written, Written) or written.stamps is not stamps or written.lacks != field:
+        fields = reply.fields
+        if field in stamps.names or any(name == field for name, _ in fields):
+            return None
+        reply.written = written = Written(reply.status, fields, stamps)
+        written.lacks = field
+    if has_break(value):
+        raise RuntimeError(BROKEN)
+    return b"%b%b: %b\r\n" % (written.lines, field, value), written.says_length
 
 
 def _begins_with(headers: list[Any], fields: list[Any]) -> bool:

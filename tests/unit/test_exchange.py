@@ -7,8 +7,8 @@ from typing import Any
 from gateway.exchange import Exchange
 
 OUTCOME = {
-    "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "ended_at", "error", "first_byte_at", "host_sent", "missed", "reused", "status",
-    "target",
+    "attempt_at", "attempts", "bytes_in", "bytes_out", "cache", "ended_at", "error", "first_byte_at", "goes_alone", "host_sent", "missed",
+    "reused", "status", "target",
 }  # fmt: skip
 GIVEN = {"fields", "headers", "http_version", "is_plain", "method", "mount", "path", "peer", "peer_port", "query", "scheme", "special", "started_at"}
 

@@ -17,7 +17,7 @@ from support.caching import are_waiting, date
 from support.client import connected, get
 from support.origin import Visit, hang, origin, raw, reset, respond
 from support.redis import redis_server
-from support.serving import ENTRANCES, Entrance, Pair, forwarding, gateway, in_front
+from support.serving import ENTRANCES, Entrance, Pair, forwarding, gateway, in_front, on_both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -750,3 +750,25 @@ def test_a_gateway_that_stops_leaves_no_fetch_behind():
         pair.origin.wait("fetch")
         stopped.set()
     assert stopped.is_set()
+
+
+# ---------------------------------------------------------------- how hits are written
+
+
+@on_both
+@pytest.mark.parametrize("options", [{}, {"headers": {"response": {"set": {"X-Own": "1"}}}}], ids=["plain", "edited"])
+def test_a_hit_has_the_id_of_its_own_request_and_no_other(entrance: Entrance, options: dict[str, Any]):
+    """Also where the stored answer had brought one."""
+    answer = respond(200, b"body", "Cache-Control: max-age=60", "X-Request-ID: theirs", "Server: them")
+    other = respond(200, b"other", "Cache-Control: max-age=60")
+    with in_front(entrance, cache=True, **options) as pair:
+        pair.play(answer, other)
+        for path, server in (("/a", b"them"), ("/b", None)):
+            seen = [get(pair.port, path) for _ in range(4)]
+            assert [(one.get("cache-status") or b"")[:13] for one in seen[1:]] == [b"gateway; hit;"] * 3
+            ids = [one.all("x-request-id") for one in seen]
+            assert all(len(found) == 1 and found != [b"theirs"] for found in ids)
+            assert len({found[0] for found in ids}) == 4
+            assert {one.get("server") for one in seen} == {server}
+            assert {one.get("x-own") for one in seen} == ({b"1"} if options else {None})
+            assert {one.get("content-length") for one in seen} == {b"%d" % len(seen[0].body)}

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.exchange import Reply
 from gateway.outgoing import response_headers
 from gateway.rfc.message import read_answer_head
-from gateway.server.framing import Stamps, answer_lines, chunk, passed_on
+from gateway.server.framing import Stamps, answer_lines, chunk, passed_on, with_id
 
 NAMES = st.sampled_from([b"a", b"b", b"date", b"etag", b"content-length", b"set-cookie"])
 VALUES = st.sampled_from([b"", b"1", b"two words", b"\xff"])
@@ -42,6 +43,19 @@ def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(receive
         assert fields_of(written) == fields_of(answer_lines(status, [*headers, *own]))
 
 
+@given(HEADERS, st.lists(st.sampled_from([b"a", b"x-id", b"date"]), min_size=1, max_size=4), st.sampled_from([200, 204, 404]))
+def test_a_reply_with_one_field_more_is_written_as_if_it_were_made_anew(fields, names, status):
+    reply = Reply(status, fields, b"body")
+    for name in names:
+        for stamps in (STAMPS, STAMPS, Stamps([(b"date", b"tomorrow")])):
+            written = with_id(reply, name, b"7", stamps)
+            said = {field for field, _ in reply.fields}
+            if name in said or name in stamps.names:
+                assert written is None
+            else:
+                assert written == passed_on(reply, status, [*reply.fields, (name, b"7")], stamps)
+
+
 @pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"])
 def test_a_line_break_that_a_policy_lets_in_never_leaves(value):
     head = read_answer_head(b"HTTP/1.1 200 OK\r\na: b", b"GET")
@@ -54,6 +68,8 @@ def test_a_line_break_that_a_policy_lets_in_never_leaves(value):
         passed_on(head, 200, [*headers, (b"x", value)], STAMPS)
     with pytest.raises(RuntimeError):
         passed_on(head, 200, [*headers, (b"x" + value, b"y")], STAMPS)
+    with pytest.raises(RuntimeError):
+        with_id(Reply(200), b"x", value, STAMPS)
     with pytest.raises(RuntimeError):
         passed_on(head, 404, [*headers, (b"x", value)], STAMPS)
 
