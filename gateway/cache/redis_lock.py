@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXPIRY: Final = 2.0  # seconds after which the lock of a process that has died is free
 RENEWAL: Final = 0.6  # seconds between two proofs of life
 OVER: Final = 500  # milliseconds that a released lock is remembered; longer than any look-up takes
-LOOK_AGAIN: Final = 1.0  # seconds between two looks, should the message be lost or the holder be dead
+LOOK_AGAIN: Final = 0.25  # seconds between two looks: should nothing be said of the release, requests wait for the next one
 
 _FREE, _OVER, _HELD = 1, 2, 3
 
@@ -106,8 +106,9 @@ class RedisLock:
                     subscriber.forget(name, released)
 
     async def _is_held(self, name: bytes) -> bool:
-        (held,) = await self._store.redis.ask(name, (command(b"GETRANGE", name, b"0", b"31"),))
-        return isinstance(held, bytes) and held not in (b"", b"over")
+        look = command(b"GETRANGE", name, b"0", b"31"), command(b"PTTL", name)
+        held, left = await self._store.redis.ask(name, look)
+        return isinstance(held, bytes) and held not in (b"", b"over") and isinstance(left, int) and left > 0
 
 
 class RedisLease:

@@ -171,6 +171,27 @@ def test_a_foreign_thing_is_no_lock(server: RedisServer, words: tuple[str, ...])
     on_two(server, work)
 
 
+@pytest.mark.parametrize("words", [("SET", "{}", "garbage"), ("LPUSH", "{}", "garbage"), ("FLUSHALL",)], ids=str)
+def test_a_lock_that_is_spoilt_meanwhile_is_not_waited_for(server: RedisServer, words: tuple[str, ...]):
+    """Its holder can not release it any more, so that nothing is said."""
+
+    async def work(one: RedisLock, other: RedisLock) -> None:
+        lease = await one.lead(KEY, PATIENCE)
+        assert lease is not None
+        waiting = asyncio.create_task(other.lead(KEY, PATIENCE))
+        await until_subscribed(server)
+        with server.client() as asked:
+            (name,) = asked.scan_iter("*:lock")
+            asked.delete(name)
+            asked.execute_command(*(word.format(name.decode()) for word in words))
+        started = time.perf_counter()
+        await lease.release()
+        assert await waiting is None
+        assert time.perf_counter() - started < 0.4
+
+    on_two(server, work)
+
+
 def test_a_redis_that_is_full_gives_no_locks_and_holds_nobody_up():
     with redis_server("--maxmemory-policy", "noeviction") as server:
 
