@@ -138,7 +138,7 @@ class Subscriber:
         except TimeoutError:
             raise Away("no subscription in time") from None
         finally:
-            del self._ready[self._channel]
+            self._ready.pop(self._channel, None)  # it goes as well where all of it was dropped meanwhile
         await self._joined()
         if not link.is_open:
             raise Away(link.why)
