@@ -104,9 +104,9 @@ class SharedPurges:
         left: Callable[[], None],
     ) -> None:
         self.log = PurgeLog()
-        self.subscriber = Subscriber(redis, prefix + b"purged", self._told, self._join, left)
-        self._redis = redis
         self._keys = (prefix + b"{purges}:kept", prefix + b"{purges}:recent")
+        self.subscriber = Subscriber(redis, prefix + b"purged", self._told, self._join, left, key=self._keys[0])
+        self._redis = redis
         self._channel = prefix + b"purged"
         self._recorded = recorded
         self._applied = applied

@@ -59,10 +59,6 @@ class Redis:
         """The server that has a key. Raises Away."""
         return self._topology.node(key)
 
-    def any_node(self) -> Node:
-        """Raises Away."""
-        return self._topology.any_node()
-
     async def fill(self) -> Fill:
         """Of all servers together. Raises Away."""
         look = command(b"INFO", b"memory") + command(b"DBSIZE")

@@ -1,7 +1,8 @@
 """Being told: one connection of its own that listens to channels, and knows when it may have missed something.
 
 Redis tells only those who are there. So this says when it begins to listen and when it ends, and a connection that
-says nothing for a while is asked whether it is still one.
+says nothing for a while is asked whether it is still one. Of a Cluster it listens to the node that is spoken to: any
+other passes on what that one says, but can be away while it says it, and nobody would know.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.redis.resp import Reply, command
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.redis.address import Endpoint
     from gateway.redis.client import Redis
     from gateway.redis.link import Link
 
@@ -32,7 +34,7 @@ log = logging.getLogger("gateway.redis")
 
 class Subscriber:
     """joined: awaited after every beginning, before `is_listening`; it may raise Away. left: called after every end.
-    told: takes what comes on the channel that is always listened to."""
+    told: takes what comes on the channel that is always listened to. key: of the server that says it; else the channel is."""
 
     def __init__(
         self,
@@ -41,10 +43,13 @@ class Subscriber:
         told: Callable[[bytes], None],
         joined: Callable[[], Awaitable[None]],
         left: Callable[[], None],
+        *,
+        key: bytes = b"",
     ) -> None:
         self.is_listening = False
         self._redis = redis
         self._channel = channel
+        self._key = key or channel
         self._told = told
         self._joined = joined
         self._left = left
@@ -52,8 +57,9 @@ class Subscriber:
         self._ready: dict[bytes, asyncio.Event] = {}
         self._link: Link | None = None
         self._heard = False
-        self._lost = asyncio.Event()
+        self._changed = asyncio.Event()  # the connection has ended, or a server has come or gone
         self._task: asyncio.Task[None] | None = None
+        redis.watch(self._changed)
 
     async def start(self) -> None:
         """Until it listens, or the first try has failed."""
@@ -114,10 +120,10 @@ class Subscriber:
         pause = FIRST_PAUSE
         while True:
             try:
-                await self._begin()
+                place, link = await self._begin()
                 pause = FIRST_PAUSE
                 tried.set()
-                await self._listen()
+                await self._listen(place, link)
             except Away as exc:
                 log.debug("no subscription", extra={"reason": str(exc)})
             self._end()
@@ -125,10 +131,10 @@ class Subscriber:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _begin(self) -> None:
-        self._lost.clear()
-        node = self._redis.any_node()
-        link = await node.connect(self._redis.bound, self._pushed, lambda _link: self._lost.set())
+    async def _begin(self) -> tuple[Endpoint, Link]:
+        node = self._redis.node(self._key)
+        place = node.endpoint
+        link = await node.connect(self._redis.bound, self._pushed, lambda _link: self._changed.set())
         self._link = link
         subscribed = self._ready[self._channel] = asyncio.Event()
         link.say(command(b"SUBSCRIBE", self._channel))
@@ -143,16 +149,22 @@ class Subscriber:
         if not link.is_open:
             raise Away(link.why)
         self.is_listening = True
+        return place, link
 
-    async def _listen(self) -> None:
-        """Until it is lost, or has not answered in time."""
-        while not self._lost.is_set():
+    async def _listen(self, place: Endpoint, link: Link) -> None:
+        """Until it is lost, has not answered in time, or another server has become the one that tells. Raises Away."""
+
+        def is_right() -> bool:
+            return link.is_open and self._redis.node(self._key).endpoint == place
+
+        while is_right():
             self._heard = False
-            assert self._link is not None
-            self._link.say(_PING)
+            link.say(_PING)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
-                    await self._lost.wait()
+                    while is_right():
+                        self._changed.clear()
+                        await self._changed.wait()
             if not self._heard:
                 await asyncio.sleep(GRACE)  # should our own loop have stood still, the answer has arrived by now
             if not self._heard:

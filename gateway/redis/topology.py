@@ -40,9 +40,6 @@ class Topology(Protocol):
     def node(self, key: bytes) -> Node:
         """The server that has a key. Raises Away."""
 
-    def any_node(self) -> Node:
-        """One that is open, for what every server can do. Raises Away."""
-
     def nodes(self) -> list[Node]:
         """All that are known."""
 
@@ -68,9 +65,6 @@ class OneNode:
         self._node = node
 
     def node(self, key: bytes) -> Node:
-        return self._node
-
-    def any_node(self) -> Node:
         return self._node
 
     def nodes(self) -> list[Node]:
@@ -111,12 +105,6 @@ class Cluster:
             self._stale.set()
             raise Away("nobody is known to have this slot")
         return node
-
-    def any_node(self) -> Node:
-        for node in self._nodes.values():
-            if node.is_open:
-                return node
-        raise Away("no node of the cluster is there")
 
     def nodes(self) -> list[Node]:
         return list(self._nodes.values())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis as client
+from redis.crc import key_slot
 
 from gateway.redis.resp import ErrorReply, Reply, ReplyReader, command
 
@@ -113,6 +114,10 @@ class RedisCluster:
         self.nodes = nodes
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
+    def owner(self, key: str) -> RedisServer:
+        slot = key_slot(key.encode())
+        return next(node for index, node in enumerate(self.nodes) if slot < (index + 1) * _SLOTS // len(self.nodes))
+
     def is_whole(self) -> bool:
         """All of them know all of them."""
         return all(
@@ -154,7 +159,12 @@ class RedisSentinel:
         _, port = self.sentinel.raw("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
         return next(server for server in self.servers if server.port == int(port))
 
+    def replica(self) -> RedisServer:
+        master = self.master()
+        return next(server for server in self.servers if server is not master)
+
     def knows_all(self) -> bool:
+        """The other one is a replica, and as far as the master is."""
         replicas = [dict(zip(one[::2], one[1::2], strict=True)) for one in self.sentinel.raw("SENTINEL", "REPLICAS", "main")]
         return [(one[b"flags"], one[b"master-link-status"]) for one in replicas] == [(b"slave", b"ok")]
 
@@ -169,12 +179,16 @@ def redis_sentinel() -> Iterator[RedisSentinel]:
         config = folders[2] / "sentinel.conf"
         config.write_text(
             f"port {ports[2]}\nbind 127.0.0.1\ndir {folders[2]}\nsentinel monitor main 127.0.0.1 {ports[0]} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 1000\n"
         )
         sentinel = RedisServer(folders[2], ports[2], program=(str(config), "--sentinel"))
-        for server in (master, replica, sentinel):
+        for server in (master, replica):
             server.start()
             stack.callback(server.kill)
+        until(lambda: b"state=online" in master.raw("INFO", "replication"))  # else it is seen 10 seconds later
+        sentinel.start()
+        stack.callback(sentinel.kill)
+        sentinel.raw("SENTINEL", "DEBUG", "INFO-PERIOD", "200", "PUBLISH-PERIOD", "200")  # refused before version 7, and slower
         found = RedisSentinel(sentinel, [master, replica])
         until(found.knows_all)
         yield found

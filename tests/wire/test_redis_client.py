@@ -85,7 +85,7 @@ def test_several_commands_are_one_round_trip(server: RedisServer):
 def test_the_commands_of_one_loop_turn_are_one_write(server: RedisServer):
     async def main() -> None:
         async with connected(address(server.port)) as redis:
-            link = redis.any_node().quick
+            link = redis.node(b"k").quick
             assert link is not None
             writes: list[bytes] = []
             transport = link.transport
@@ -229,7 +229,7 @@ def test_a_loop_that_stood_still_is_not_held_against_redis(server: RedisServer):
             await asyncio.sleep(0)
             time.sleep(4 * BOUND)  # noqa: ASYNC251  # this is what it is about
             assert await waiting == [b"PONG"]
-            assert redis.any_node().breaker.opened == 0
+            assert redis.node(b"k").breaker.opened == 0
 
     asyncio.run(main())
 
@@ -270,7 +270,7 @@ def test_a_replica_is_left_until_it_is_a_master_again(server: RedisServer):
                 await redis.ask(b"k", [command(b"SET", b"k", b"v")])
             with server.client() as asked:
                 asked.replicaof("no", "one")
-            await eventually(lambda: redis.any_node().is_open)
+            await eventually(lambda: redis.node(b"k").is_open)
             assert await redis.ask(b"k", [command(b"SET", b"k", b"v")]) == [b"OK"]
 
     asyncio.run(main())
@@ -433,7 +433,7 @@ def test_sentinels_name_the_master_and_the_next_one():
                             break
                         except Away:
                             await asyncio.sleep(0.01)
-                assert redis.any_node().endpoint.port != before.port
+                assert redis.node(b"k").endpoint.port != before.port
 
         asyncio.run(main())
 

@@ -113,7 +113,7 @@ def test_what_was_stored_is_found_by_another_process(address: RedisAddress, body
 def test_a_hit_is_one_round_trip(server: RedisServer):
     async def work(store: RedisStore) -> None:
         await put(store)
-        node = store.redis.any_node()
+        node = store.redis.node(KEY)
         assert node.quick is not None
         written: list[bytes] = []
         transport = node.quick.transport
@@ -546,7 +546,7 @@ def test_garbage_under_our_names_is_a_miss_and_is_overwritten(server: RedisServe
             assert found in ([], [b"before"]), words
             assert await put(store, body=b"after") is not None, words
             assert await bodies(store) == [b"after"], words
-        assert store.redis.any_node().breaker.opened == 0
+        assert store.redis.node(KEY).breaker.opened == 0
 
     on(server, work)
 
@@ -627,7 +627,7 @@ def test_a_full_redis_is_read_and_not_written():
             assert await put(store, body=LARGE) is None
             assert time.perf_counter() - started < 0.02
             assert await bodies(store) == [b"body"]
-            assert store.redis.any_node().breaker.opened == 0
+            assert store.redis.node(KEY).breaker.opened == 0
 
         on(server, work)
 
@@ -782,6 +782,6 @@ def test_a_node_of_a_cluster_that_is_away_takes_only_its_own_keys_with_it():
 def test_what_redis_says_of_a_command_is_no_reason_to_leave_it(server: RedisServer):
     async def work(store: RedisStore) -> None:
         await store.redis.ask(b"k", [command(b"NOSUCH")])
-        assert store.redis.any_node().is_open
+        assert store.redis.node(KEY).is_open
 
     on(server, work)

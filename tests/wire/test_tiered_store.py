@@ -11,8 +11,9 @@ import pytest
 
 from gateway.cache.purge import Purge, Scope
 from gateway.cache.tiered import ALONE
+from gateway.redis.address import Endpoint, Form, RedisAddress
 from support.cached import KEY, bodies, body_of, entry, newest, put, single, tiered_store, vary
-from support.redis import RedisServer, redis_server
+from support.redis import RedisServer, redis_cluster, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -191,6 +192,26 @@ def test_a_purge_reaches_all_memories_within_a_tenth_of_a_second(server: RedisSe
         assert bool(stores[0].peek(KEY)) == soft
 
     on(server, work, 5)
+
+
+def test_a_purge_is_felt_at_once_though_another_node_of_the_cluster_is_frozen():
+    with redis_cluster() as cluster:
+        log = cluster.owner("gw:{purges}")
+
+        async def main() -> None:
+            where = RedisAddress(Form.CLUSTER, tuple(Endpoint("127.0.0.1", node.port) for node in cluster.nodes))
+            async with tiered_store(where) as one, tiered_store(where) as other:
+                for frozen in (node for node in cluster.nodes if node is not log):
+                    await put(other, tags=(b"t",))
+                    frozen.freeze()
+                    await one.purge(Purge(Scope.TAG, (b"t",)))
+                    assert one.is_current
+                    async with asyncio.timeout(0.1):
+                        while other.peek(KEY):
+                            await asyncio.sleep(0.002)
+                    frozen.thaw()
+
+        asyncio.run(main())
 
 
 def test_ten_thousand_entries_under_one_tag_go_in_a_second(server: RedisServer):
