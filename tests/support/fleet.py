@@ -48,6 +48,7 @@ class Site(ThreadingHTTPServer):
 class _Page(BaseHTTPRequestHandler):
     server: Site
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for an acknowledgement of the first
 
     def do_GET(self) -> None:
         site = self.server
@@ -89,7 +90,10 @@ class Member:
 
 @contextmanager
 def fleet(tmp_path: Path, origin: str, redis: str, *, gateways: int = 2, workers: int = 1, **options: Any) -> Iterator[list[Member]]:
-    """They share one Redis, unless its URL is empty. options: `store`, `coalesce`, `timeout` of Redis."""
+    """They share one Redis, unless its URL is empty. options: `store`, or a list with that of each; `coalesce`, `timeout` of
+    Redis."""
+    store = options.get("store", "tiered")
+    stores = [store] * gateways if isinstance(store, str) else store
     with contextlib.ExitStack() as stack:
         members = []
         for number in range(gateways):
@@ -97,7 +101,7 @@ def fleet(tmp_path: Path, origin: str, redis: str, *, gateways: int = 2, workers
             config.write_text(
                 f'[server]\nlisten = "127.0.0.1:0"\nworkers = {workers}\ndrain_timeout = "1s"\n[access_log]\nformat = "off"\n'
                 f'[redis]\nurl = "{redis}"\ntimeout = "{options.get("timeout", "50ms")}"\n'
-                f'[cache]\nstore = "{options.get("store", "tiered")}"\n'
+                f'[cache]\nstore = "{stores[number]}"\n'
                 f'[[routes]]\nupstream = "{origin}"\ncache = {{ coalesce = "{options.get("coalesce", "global")}" }}\n'
             )
             members.append(Member(stack.enter_context(running("gateway", "run", "-c", config)), config))
@@ -115,9 +119,10 @@ def until_all_serve(member: Member, workers: int) -> None:
 
 
 class Result:
-    """seconds: how long it took. problem: empty where there was an answer."""
+    """at: when it was asked. seconds: how long it took. problem: empty where there was an answer."""
 
-    def __init__(self, at: float, seconds: float, status: int, body: bytes, problem: str) -> None:
+    def __init__(self, path: str, at: float, seconds: float, status: int, body: bytes, problem: str) -> None:
+        self.path = path
         self.at = at
         self.seconds = seconds
         self.status = status
@@ -128,6 +133,15 @@ class Result:
     def well(self) -> bool:
         return not self.problem and self.status == 200
 
+    @property
+    def version(self) -> int:
+        """Of the page, which is that of the path. Raises ValueError where it is another, or damaged."""
+        head, _, filled = self.body.partition(b" version ")
+        version, _, rest = filled.partition(b" ")
+        if head != self.path.encode() or rest.strip(b"."):
+            raise ValueError(f"{self.path} was answered by {self.body[:80]!r}")
+        return int(version)
+
 
 def ask(connection: http.client.HTTPConnection, path: str) -> Result:
     started = time.perf_counter()
@@ -135,10 +149,10 @@ def ask(connection: http.client.HTTPConnection, path: str) -> Result:
         connection.request("GET", path, headers={"Host": "shop.test"})  # the same for all members
         response = connection.getresponse()
         body = response.read()
-        return Result(started, time.perf_counter() - started, response.status, body, "")
+        return Result(path, started, time.perf_counter() - started, response.status, body, "")
     except (OSError, http.client.HTTPException) as exc:
         connection.close()
-        return Result(started, time.perf_counter() - started, 0, b"", repr(exc))
+        return Result(path, started, time.perf_counter() - started, 0, b"", repr(exc))
 
 
 class Load:

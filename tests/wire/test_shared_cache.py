@@ -1,10 +1,7 @@
-"""A fleet with one cache: whole processes, a real Redis, and what may happen to it while requests run."""
+"""A fleet with one cache: whole processes and a real Redis. What may happen to that is in `test_redis_faults`."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,18 +11,14 @@ from gateway.admin.api import Order
 from gateway.admin.client import give
 from support.fleet import Load, Member, Site, all_at_once, fleet, site
 from support.process import finished
-from support.redis import RedisServer, redis_cluster, redis_sentinel, redis_server, until
+from support.redis import redis_server, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from support.fleet import Result
 
 pytestmark = pytest.mark.timeout(180)
 
-BOUND = 0.4  # seconds for 99 of 100 requests while something happens to Redis, on a machine that has much else to do
-LONGEST = 2.0  # seconds for any request, for the same reason
 PATHS = [f"/news/{number}" for number in range(40)]
 
 
@@ -113,168 +106,3 @@ def test_a_purge_that_redis_was_not_told_of_says_so(tmp_path: Path, origin: Site
         code, _, faults = finished("gateway", "purge", "-c", member.config, "--all")
         assert code == 1
         assert "redis is away" in faults
-
-
-# ---------------------------------------------------------------- what may happen to Redis
-
-
-def spoil(redis: RedisServer) -> None:
-    """Everything in it becomes garbage, each name of another kind than before or of the same."""
-    with redis.client() as asked:
-        for number, name in enumerate(list(asked.scan_iter(count=1000))):
-            if number % 3 == 0 and asked.type(name) == b"hash":
-                asked.hset(name, mapping={field: os.urandom(200) for field in asked.hkeys(name)})
-            elif number % 3 == 1:
-                asked.set(name, os.urandom(2000))
-            else:
-                asked.delete(name)
-                asked.lpush(name, b"garbage")
-
-
-def fill(redis: RedisServer) -> None:
-    with redis.client() as asked:
-        asked.config_set("maxmemory-policy", "noeviction")
-        asked.config_set("maxmemory", "1")
-
-
-def flush(redis: RedisServer) -> None:
-    with redis.client() as asked:
-        asked.flushall()
-
-
-FAULTS: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], None]]] = {
-    "killed": (RedisServer.kill, RedisServer.start),
-    "frozen": (RedisServer.freeze, RedisServer.thaw),
-    "flushed": (flush, flush),
-    "garbage": (spoil, spoil),
-    "full": (fill, flush),
-}
-
-
-def judge(results: list[Result], phase: str = "") -> None:
-    """No request failed, 99 of 100 were in time, and none waited for long."""
-    assert [(phase, result.status, result.problem) for result in results if not result.well] == []
-    seconds = sorted(result.seconds for result in results)
-    assert seconds[len(seconds) * 99 // 100] < BOUND, phase
-    assert seconds[-1] < LONGEST, phase
-
-
-@pytest.mark.parametrize("store", ["redis", "tiered"])
-def test_nothing_that_happens_to_redis_fails_a_request(tmp_path: Path, origin: Site, store: str):
-    """All of it to one fleet, one after the other, while the load runs."""
-    with redis_server() as redis, fleet(tmp_path, origin.url, redis.url, store=store) as members:
-        with Load([member.port for member in members], PATHS) as load:
-            load.until(300)
-            for name, (begin, end) in FAULTS.items():
-                before = len(load.results)
-                begin(redis)
-                load.until(300)
-                end(redis)
-                load.until(200)
-                judge(load.results[before:], name)
-            flush(redis)
-            with redis.client() as asked:
-                asked.config_set("maxmemory", "0")
-            load.until(300)
-
-            def is_stored_again() -> bool:
-                with redis.client() as asked:
-                    return len(list(asked.scan_iter("gw:{*}:*", count=1000))) > len(PATHS) // 2
-
-            if store == "redis":  # memory serves, and need not fetch what Redis has lost
-                until(is_stored_again)
-            before = sum(origin.asked.values())
-            load.until(200)
-            assert sum(origin.asked.values()) - before < 100
-    judge(load.results)
-    for result in load.results:
-        assert result.body.startswith(b"/news/")
-
-
-def test_large_bodies_come_whole_while_redis_is_killed(tmp_path: Path, origin: Site):
-    origin.size = 700_000
-    with redis_server() as redis, fleet(tmp_path, origin.url, redis.url, store="redis", gateways=1) as [member]:
-        with Load([member.port], PATHS[:5]) as load:
-            load.until(40)
-            for _ in range(3):
-                redis.kill()
-                load.until(20)
-                redis.start()
-                load.until(40)
-    assert [(result.status, result.problem) for result in load.results if not result.well] == []
-    assert {len(result.body) for result in load.results} == {700_000}
-
-
-def test_a_failover_by_sentinel_fails_no_request(tmp_path: Path, origin: Site):
-    with redis_sentinel() as redis, fleet(tmp_path, origin.url, redis.url, store="redis", gateways=1) as [member]:
-        with Load([member.port], PATHS) as load:
-            load.until(200)
-            before = redis.master()
-            before.kill()
-            until(lambda: redis.master() is not before)
-            load.until(200)
-
-            def is_stored() -> bool:
-                with redis.master().client() as asked:
-                    return bool(asked.keys("gw:{*}:*"))
-
-            until(is_stored)
-            load.until(100)
-    judge(load.results)
-
-
-def test_a_node_of_a_cluster_that_is_killed_fails_no_request(tmp_path: Path, origin: Site):
-    with redis_cluster() as redis, fleet(tmp_path, origin.url, redis.url, store="tiered", gateways=1) as [member]:
-        with Load([member.port], PATHS) as load:
-            for node in redis.nodes:
-                load.until(200)
-                node.kill()
-            load.until(200)
-    judge(load.results)
-
-
-def test_a_redis_that_is_slow_for_ever_costs_hardly_anything(tmp_path: Path, origin: Site):
-    """Each of its answers takes 200 ms: the breaker lets nobody wait for them but now and then its own try."""
-
-    async def slow(port: int, ready: threading.Event, ports: list[int], stop: asyncio.Event) -> None:
-        async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            behind, before = await asyncio.open_connection("127.0.0.1", port)
-
-            async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, delay: float) -> None:
-                try:
-                    while data := await source.read(65536):
-                        await asyncio.sleep(delay)
-                        sink.write(data)
-                except ConnectionError:
-                    return
-                finally:
-                    sink.close()
-
-            await asyncio.gather(pass_on(reader, before, 0.0), pass_on(behind, writer, 0.2))
-
-        server = await asyncio.start_server(between, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stop.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # their transports close in the next turn
-
-    with redis_server() as redis:
-        ready, ports = threading.Event(), list[int]()
-        loop, stop = asyncio.new_event_loop(), asyncio.Event()
-        thread = threading.Thread(target=lambda: loop.run_until_complete(slow(redis.port, ready, ports, stop)))
-        thread.start()
-        assert ready.wait(20)
-        try:
-            with fleet(tmp_path, origin.url, f"redis://127.0.0.1:{ports[0]}", store="redis", gateways=1) as [member]:
-                with Load([member.port], PATHS) as load:
-                    load.until(500)
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(20)
-            loop.close()
-    judge(load.results)
