@@ -175,9 +175,9 @@ class Cluster:
 
 def read_slots(reply: Reply, asked: str) -> list[Endpoint | None]:
     """The master of each slot from the reply to CLUSTER SLOTS. asked: the host that gave it, which may leave itself out.
-    Raises Away where it is none."""
+    Raises Away where it is none, or empty: that node has forgotten its Cluster, or is in none yet."""
     masters: list[Endpoint | None] = [None] * SLOTS
-    if not isinstance(reply, list):
+    if not isinstance(reply, list) or not reply:
         raise Away(f"no map of the slots: {reply!r}")
     for item in reply:
         match item:

@@ -457,6 +457,23 @@ def test_a_cluster_is_spoken_to_by_slots_and_a_killed_node_hurts_no_other():
         asyncio.run(main())
 
 
+def test_a_node_that_has_forgotten_the_cluster_is_not_believed():
+    """Such as one that comes back without its disk, after another has taken its place."""
+    with redis_cluster() as cluster:
+        for node in cluster.nodes:
+            node.raw("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        forgetful, *others = cluster.nodes
+        forgetful.raw("CLUSTER", "RESET", "HARD")
+
+        async def main() -> None:
+            async with connected(address(*(node.port for node in cluster.nodes), form=Form.CLUSTER)) as redis:
+                for key in (b"{%d}" % number for number in range(100)):
+                    if cluster.owner(key.decode()) in others:
+                        assert await redis.ask(key, [command(b"SET", key, b"v")]) == [b"OK"]
+
+        asyncio.run(main())
+
+
 def test_a_key_that_has_moved_is_followed():
     with redis_cluster() as cluster:
 

@@ -31,7 +31,7 @@ def test_who_leaves_itself_out_is_whom_we_asked(host: bytes | None):
 
 
 @pytest.mark.parametrize(
-    "reply", [None, b"OK", ErrorReply(b"ERR This instance has cluster support disabled"), [[0]], [[0, SLOTS, [b"h", 1]]], [[9, 3, [b"h", 1]]], [[0, 1, []]]]
+    "reply", [None, [], b"OK", ErrorReply(b"ERR This instance has cluster support disabled"), [[0]], [[0, SLOTS, [b"h", 1]]], [[9, 3, [b"h", 1]]], [[0, 1, []]]]
 )
 def test_what_is_no_map_is_no_cluster(reply: object):
     with pytest.raises(Away):
