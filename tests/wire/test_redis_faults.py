@@ -223,11 +223,14 @@ def test_nothing_that_happens_to_a_cluster_fails_a_request(tmp_path: Path, origi
 
 
 def test_nodes_of_a_cluster_that_are_killed_one_by_one_fail_no_request(tmp_path: Path, origin: Site):
+    """Those that are left refuse all keys once they have noticed."""
     with redis_cluster() as redis, fleet(tmp_path, origin.url, redis.url, store="tiered", gateways=1) as [member]:
         with Load([member.port], PATHS) as load:
             for node in redis.nodes:
                 load.until(200)
                 node.kill()
+                if node is redis.nodes[0]:
+                    until(lambda: b"cluster_state:fail" in redis.nodes[1].raw("CLUSTER", "INFO"))
             load.until(200)
     judge(load.results)
 
