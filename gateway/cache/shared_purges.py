@@ -3,7 +3,8 @@
 Two sorted sets hold the purges by their time, one those that must be known as long as entries live, one the newest of
 single URLs. Each has a first member without a name, whose time is the floor: nothing before it is known there any more.
 A process that has lost its connection, or finds that it was not told of something, reads what it lacks before it is
-current again; where that has been forgotten, or Redis has lost the log, it can trust nothing that it holds.
+current again; where that has been forgotten, or Redis has lost the log, it can trust nothing that it holds. A log that ends
+before what its reader knows is one that has lost something, as after a failover to a replica that was behind: it begins anew.
 """
 
 from __future__ import annotations
@@ -41,12 +42,19 @@ end
 local function text(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
 local now = math.max(time[1] * 1000000 + time[2], tonumber(ARGV[1]) + 1)
+local function begin(log)
+  redis.call('DEL', log)
+  redis.call('ZADD', log, text(now), '')
+end
 for _, log in ipairs(KEYS) do
-  if redis.call('TYPE', log).ok ~= 'zset' or not redis.call('ZSCORE', log, '') then
-    redis.call('DEL', log)
-    redis.call('ZADD', log, text(now), '')
-  end
+  if redis.call('TYPE', log).ok ~= 'zset' or not redis.call('ZSCORE', log, '') then begin(log) end
   redis.call('EXPIRE', log, ARGV[2])
+end
+if math.max(top(KEYS[1]), top(KEYS[2])) < tonumber(ARGV[1]) then
+  for _, log in ipairs(KEYS) do
+    begin(log)
+    redis.call('EXPIRE', log, ARGV[2])
+  end
 end
 """
 _PURGE: Final = Script(

@@ -503,6 +503,32 @@ def test_purges_that_redis_has_forgotten_void_what_they_may_have_taken(server: R
     on_two(server, work)
 
 
+def test_a_purge_that_a_failover_has_lost_is_not_undone(server: RedisServer):
+    """The replica that has become the master was behind: those who were told of the purge know more than its log."""
+
+    async def work(one: RedisStore, other: RedisStore) -> None:
+        await put(one, tags=(b"t",))
+        with server.client() as asked:
+            before = asked.zrange("gw:{purges}:kept", 0, -1)
+            await one.purge(Purge(Scope.TAG, (b"t",)))
+            assert asked.zremrangebyrank("gw:{purges}:kept", -1, -1) == 1
+            assert asked.zrange("gw:{purges}:kept", 0, -1) == before
+
+        async def is_void() -> bool:
+            async with redis_store(single(server.port)) as later:
+                return later.is_current and not await later.find(KEY)
+
+        await until(is_void)
+        await eventually(lambda: one.mark() == other.mark() and one.is_current and other.is_current)
+        await put(one, body=b"new")
+        floor = one.purges.log.floor
+        await one.purges._catch_up()
+        assert one.purges.log.floor == floor  # it is made good once
+        assert await bodies(other) == [b"new"]
+
+    on_two(server, work)
+
+
 def test_only_so_many_purges_are_remembered(server: RedisServer):
     async def work(one: RedisStore, other: RedisStore) -> None:
         await put(one, b"https://test/early GET")
