@@ -112,7 +112,13 @@ class Cluster:
     async def moved(self, endpoint: Endpoint) -> Node:
         self._stale.set()
         node = self._nodes.get(endpoint)
-        return await self._add(endpoint) if node is None else node
+        if node is not None:
+            return node
+        try:
+            async with asyncio.timeout(self._bound):  # a request waits
+                return await self._add(endpoint)
+        except TimeoutError:
+            raise Away(f"{endpoint.name} is new, and does not answer") from None
 
     async def start(self) -> None:
         await self._remap()

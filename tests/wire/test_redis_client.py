@@ -16,7 +16,7 @@ from gateway.redis.link import Away, Link
 from gateway.redis.resp import ErrorReply, command
 from gateway.redis.script import Script
 from gateway.redis.subscriber import Subscriber
-from support.redis import RedisServer, free_ports, redis_cluster, redis_sentinel, redis_server
+from support.redis import RedisServer, free_ports, redis_cluster, redis_sentinel, redis_server, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -487,6 +487,25 @@ def test_a_key_that_has_moved_is_followed():
                     node.raw("CLUSTER", "SETSLOT", slot, "NODE", name)
                 assert await redis.ask(b"{k}", [command(b"SET", b"{k}", b"v"), command(b"GET", b"{k}")]) == [b"OK", b"v"]
                 await eventually(lambda: redis.node(b"{k}").endpoint.port == there.port)
+
+        asyncio.run(main())
+
+
+def test_a_node_that_is_new_and_does_not_answer_is_waited_for_no_longer_than_any_other():
+    with redis_cluster(size=1) as cluster, redis_server("--cluster-enabled", "yes") as new:
+        (node,) = cluster.nodes
+        node.raw("CLUSTER", "MEET", "127.0.0.1", str(new.port))
+        name = new.raw("CLUSTER", "MYID")
+        until(lambda: name in node.raw("CLUSTER", "NODES"))
+
+        async def main() -> None:
+            async with connected(address(node.port, form=Form.CLUSTER)) as redis:
+                assert await answers(redis)
+                new.freeze()
+                node.raw("CLUSTER", "SETSLOT", str(node.raw("CLUSTER", "KEYSLOT", "k")), "NODE", name.decode())
+                started = time.perf_counter()
+                assert not await answers(redis)
+                assert time.perf_counter() - started < 0.5
 
         asyncio.run(main())
 
