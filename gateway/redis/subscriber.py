@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.redis.link import Link
 
 HEARTBEAT: Final = 0.5  # seconds between two questions; without an answer until the next one the connection is given up
-FIRST_PAUSE: Final = 0.05  # seconds before it is tried again
+FIRST_PAUSE: Final = 0.05  # seconds before it is tried again, if no server has come or gone until then
 LONGEST_PAUSE: Final = 1.0
 MAX_CHANNELS: Final = 10_000  # that are listened to for a while; with more nobody waits
 
@@ -128,7 +128,10 @@ class Subscriber:
                 log.debug("no subscription", extra={"reason": str(exc)})
             self._end()
             tried.set()
-            await asyncio.sleep(pause)
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _begin(self) -> tuple[Endpoint, Link]:

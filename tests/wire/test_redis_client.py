@@ -318,6 +318,21 @@ def test_a_subscriber_is_told_and_says_when_it_was_away(server: RedisServer):
     asyncio.run(main())
 
 
+def test_a_subscriber_is_there_as_soon_as_redis_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.redis.subscriber.FIRST_PAUSE", 2 * PATIENCE)
+    with redis_server() as server:
+
+        async def main() -> None:
+            heard = Heard()
+            async with connected(address(server.port)) as redis, listening(redis, heard) as subscriber:
+                server.kill()
+                await eventually(lambda: heard.left == 1)
+                await asyncio.to_thread(server.start)
+                await eventually(lambda: subscriber.is_listening)
+
+        asyncio.run(main())
+
+
 def test_a_subscription_that_has_gone_silent_is_given_up():
     with redis_server() as server:
 
