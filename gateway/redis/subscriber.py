@@ -136,6 +136,8 @@ class Subscriber:
 
     async def _begin(self) -> tuple[Endpoint, Link]:
         node = self._redis.node(self._key)
+        if not node.is_open:
+            raise Away(f"{node.endpoint.name} is left alone for a while")
         place = node.endpoint
         link = await node.connect(self._redis.bound, self._pushed, lambda _link: self._changed.set())
         self._link = link
