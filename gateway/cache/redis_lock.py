@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXPIRY: Final = 2.0  # seconds after which the lock of a process that has died is free
 RENEWAL: Final = 0.6  # seconds between two proofs of life
 OVER: Final = 500  # milliseconds that a released lock is remembered; longer than any look-up takes
-LOOK_AGAIN: Final = 0.25  # seconds between two looks: should nothing be said of the release, requests wait for the next one
+LOOK_AGAIN: Final = 0.25  # seconds between two looks, should nothing be said of the release; requests wait
 
 _FREE, _OVER, _HELD = 1, 2, 3
 

@@ -33,7 +33,10 @@ ASKED: Final[dict[str, tuple[list[str], int, bytes | None]]] = {
     "plain": ([], 200, None),
     **{coding: ([f"Accept-Encoding: {coding}"], 200, coding.encode()) for coding in CODINGS},
     "by its tag": (['If-None-Match: "1"'], 304, None),
-    **{f"{coding} by its tag": ([f"Accept-Encoding: {coding}", 'If-None-Match: W/"1"'], 304, None) for coding in CODINGS},
+    **{
+        f"{coding} by its tag": ([f"Accept-Encoding: {coding}", 'If-None-Match: W/"1"'], 304, None)
+        for coding in CODINGS
+    },
     "by its time": ([f"If-Modified-Since: {MODIFIED}"], 304, None),
     "by another tag": (["Accept-Encoding: gzip", 'If-None-Match: "0"'], 200, b"gzip"),
     "a part": (["Range: bytes=0-11"], 206, None),
@@ -58,7 +61,14 @@ def tasks(front: Served) -> Iterator[list[str]]:
 
 def page() -> Any:
     return origin(
-        respond(200, TEXT, "Cache-Control: max-age=60", 'ETag: "1"', f"Last-Modified: {MODIFIED}", "Content-Type: text/plain")
+        respond(
+            200,
+            TEXT,
+            "Cache-Control: max-age=60",
+            'ETag: "1"',
+            f"Last-Modified: {MODIFIED}",
+            "Content-Type: text/plain",
+        )
     )
 
 
@@ -75,7 +85,9 @@ def warm(front: Served) -> None:
     memory = store.memory if isinstance(store, TieredStore) else store
     for fields in ([], *([f"Accept-Encoding: {coding}"] for coding in CODINGS)):
         get(front.port, "/", *fields)
-    front.until(lambda: [len(entry.forms) for _, shelf in memory.shelves() for entry in shelf.entries] == [len(CODINGS)])
+    front.until(
+        lambda: [len(entry.forms) for _, shelf in memory.shelves() for entry in shelf.entries] == [len(CODINGS)]
+    )
 
 
 def ask_for_all(front: Served, client: Client) -> None:
