@@ -756,7 +756,7 @@ def test_a_gateway_that_stops_leaves_no_fetch_behind():
 
 
 @on_both
-@pytest.mark.parametrize("options", [{}, {"headers": {"response": {"set": {"X-Own": "1"}}}}], ids=["plain", "edited"])
+@pytest.mark.parametrize("options", [{}, {"response_headers": {"set": {"X-Own": "1"}}}], ids=["plain", "edited"])
 def test_a_hit_has_the_id_of_its_own_request_and_no_other(entrance: Entrance, options: dict[str, Any]):
     """Also where the stored answer had brought one."""
     answer = respond(200, b"body", "Cache-Control: max-age=60", "X-Request-ID: theirs", "Server: them")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -13,10 +12,9 @@ from gateway.cache.tiered import TieredStore
 from support.client import connected, get
 from support.origin import origin, respond
 from support.redis import RedisServer, redis_server
-from support.serving import forwarding, gateway
+from support.serving import forwarding, gateway, tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from support.client import Client
@@ -41,22 +39,6 @@ ASKED: Final[dict[str, tuple[list[str], int, bytes | None]]] = {
     "by another tag": (["Accept-Encoding: gzip", 'If-None-Match: "0"'], 200, b"gzip"),
     "a part": (["Range: bytes=0-11"], 206, None),
 }
-
-
-@contextmanager
-def tasks(front: Served) -> Iterator[list[str]]:
-    """What is made a task on the server's loop meanwhile, by name."""
-    made: list[str] = []
-
-    def make(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        made.append(getattr(work, "__qualname__", repr(work)))
-        return asyncio.Task(work, loop=loop, **options)
-
-    front.loop.set_task_factory(make)
-    try:
-        yield made
-    finally:
-        front.loop.set_task_factory(None)
 
 
 def page() -> Any:
