@@ -31,6 +31,9 @@ _COPIED: Final = (
 )  # fmt: skip
 
 
+_NO_FORMS: Final[dict[bytes, bytes]] = {}  # of entries without any, of which there may be very many
+
+
 class Part(NamedTuple):
     """What an incomplete entry holds of the whole representation: bytes `first` to `last` of `total`, counted from 0
     as in Content-Range (RFC 9110 section 14.4)."""
@@ -63,7 +66,8 @@ class Entry:
     kept_until: after that it is of no use; a store may drop it then. It is not before `fresh_until`.
     always_validate: never used without asking (no-cache). never_stale: not used stale, whatever happens
         (must-revalidate, proxy-revalidate, s-maxage, no-cache). for_authorized: may answer a request with Authorization.
-    forms: the body in content codings, by coding; added later through `Store.add_form`, and only to a whole one.
+    forms: the body in content codings, by coding, not changed in place; added later through `Store.add_form`, and only to a
+        whole one.
     memo: what the process that serves it has worked out about it; neither stored nor copied.
     place: where the store that gave it keeps it. The store's own; neither stored nor copied.
     """
@@ -115,7 +119,7 @@ class Entry:
         self.always_validate = always_validate
         self.never_stale = never_stale
         self.for_authorized = for_authorized
-        self.forms: dict[bytes, bytes] = dict(forms or {})
+        self.forms: dict[bytes, bytes] = dict(forms) if forms else _NO_FORMS
         self.memo: object = None
         self.place: object = None
         self._bare_size = 0  # 0: not yet counted
@@ -124,6 +128,9 @@ class Entry:
         """Take this body, before anybody has seen the entry."""
         self.chunks = (body,) if body else ()
         self.length = len(body)
+
+    def add_form(self, coding: bytes, body: bytes) -> None:
+        self.forms = {**self.forms, coding: body}
 
     def with_body(self, chunks: Iterable[bytes]) -> Entry:
         """The same response with this body, which a writer has gathered. A new entry, without forms."""

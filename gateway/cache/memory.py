@@ -11,11 +11,11 @@ All variants under a key come and go together.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.entry import MAX_VARIANTS
-from gateway.cache.purge import Purge, Scope, urls_meant
+from gateway.cache.purge import Purge, Scope, url_of, urls_meant
 from gateway.cache.store import each
 from gateway.rfc.ranges import cut
 
@@ -40,20 +40,21 @@ class Usage(NamedTuple):
     purged: int
 
 
-class Count:
-    """A number that changes in its place."""
+class Plain:
+    """The keys that have no further parts behind this route: how many there are."""
 
-    __slots__ = ("number",)
+    __slots__ = ("number", "route")
 
-    def __init__(self) -> None:
+    def __init__(self, route: bytes) -> None:
+        self.route = route
         self.number = 0
 
 
 class Shelf:
     """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
-    `before` and `behind`."""
+    `before` and `behind`. plain: that it is counted by."""
 
-    __slots__ = ("before", "behind", "entries", "hits", "key", "queue", "size", "uses")
+    __slots__ = ("before", "behind", "entries", "hits", "key", "plain", "queue", "size", "uses")
 
     def __init__(self, key: bytes, entries: tuple[Entry, ...]) -> None:
         self.key = key
@@ -66,6 +67,7 @@ class Shelf:
         self.queue: Queue | None = None
         self.before: Shelf | None = None
         self.behind: Shelf | None = None
+        self.plain: Plain | None = None
 
 
 class Queue:
@@ -112,6 +114,28 @@ class Queue:
             shelf = shelf.behind
 
 
+class Ghosts:
+    """Keys that have left, by their hashes. They are remembered in two generations, the older of which goes as a whole: between
+    a half of limit and limit of the last ones."""
+
+    __slots__ = ("_half", "_newer", "_older")
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, key: bytes) -> None:
+        self._newer.add(hash(key))
+        if len(self._newer) >= self._half:
+            self._older = self._newer
+            self._newer = set()
+
+    def has(self, key: bytes) -> bool:
+        number = hash(key)
+        return number in self._newer or number in self._older
+
+
 class MemoryStore:
     """limit: bytes for everything, about. now: Unix seconds."""
 
@@ -124,11 +148,10 @@ class MemoryStore:
         self._shelves: dict[bytes, Shelf] = {}
         self._small = Queue(limit // _SMALL_SHARE)
         self._large = Queue(limit - limit // _SMALL_SHARE)
-        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes of keys that have left, the oldest first
-        self._max_ghosts = max(limit // _GHOST_BYTES, 64)
+        self._ghosts = Ghosts(max(limit // _GHOST_BYTES, 64))
         self._tagged: dict[bytes, set[bytes]] = {}
-        self._routes: dict[bytes, Count] = {}  # what stands behind the URL in keys that have no further parts, and in how many
-        self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have
+        self._routes: dict[bytes, Plain] = {}  # by what stands behind the URL
+        self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have further parts
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
         self._purge_count = 0
         self._purged = 0
@@ -188,7 +211,7 @@ class MemoryStore:
         if shelf is None or old not in shelf.entries or self.was_purged(key, new, mark):
             return False
         if new.length == old.length:
-            new.forms.update(old.forms)
+            new.forms = old.forms.copy()
         others = tuple(other for other in shelf.entries if other is not old and other.vary != new.vary)
         return self._lay(key, (new, *others))
 
@@ -198,7 +221,7 @@ class MemoryStore:
             return True
         if shelf.size + len(body) > self._small.limit:
             return False
-        entry.forms[coding] = body
+        entry.add_form(coding, body)
         self._lay(key, shelf.entries)
         return True
 
@@ -252,7 +275,7 @@ class MemoryStore:
     def _lay(self, key: bytes, entries: tuple[Entry, ...]) -> bool:
         """These entries under the key and no others, in the queue that the key is in."""
         old = self._shelves.get(key)
-        queue = self._large if hash(key) in self._ghosts else self._small
+        queue = self._large if self._ghosts.has(key) else self._small
         if old is not None:
             assert old.queue is not None
             queue = old.queue
@@ -297,20 +320,19 @@ class MemoryStore:
             shelf.uses = 0
             self._enter(self._large, shelf)
         else:
-            self._ghosts[hash(shelf.key)] = None
-            if len(self._ghosts) > self._max_ghosts:
-                self._ghosts.popitem(last=False)
+            self._ghosts.add(shelf.key)
             self._forget(shelf)
 
     def _index(self, shelf: Shelf) -> None:
         key = shelf.key
         end = key.find(b" ")
         route = key[end:]
-        count = self._routes.get(route)
-        if count is None and route.count(b" ") == 1:
-            count = self._routes[route] = Count()
-        if count is not None:
-            count.number += 1
+        plain = self._routes.get(route)
+        if plain is None and route.count(b" ") == 1:
+            plain = self._routes[route] = Plain(route)
+        if plain is not None:
+            plain.number += 1
+            shelf.plain = plain
         else:
             self._of_url.setdefault(key[:end], set()).add(key)
         for entry in shelf.entries:
@@ -320,15 +342,13 @@ class MemoryStore:
     def _forget(self, shelf: Shelf) -> None:
         key = shelf.key
         del self._shelves[key]
-        end = key.find(b" ")
-        route = key[end:]
-        count = self._routes.get(route)
-        if count is not None:
-            count.number -= 1
-            if not count.number:
-                del self._routes[route]  # which a reload may have taken away
+        plain = shelf.plain
+        if plain is not None:
+            plain.number -= 1
+            if not plain.number:
+                del self._routes[plain.route]  # which a reload may have taken away
         else:
-            _discard(self._of_url, key[:end], key)
+            _discard(self._of_url, url_of(key), key)
         for entry in shelf.entries:
             for tag in entry.tags:
                 _discard(self._tagged, tag, key)

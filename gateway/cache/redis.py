@@ -166,7 +166,7 @@ class RedisStore:
             size += len(data)
         for write, coding, body in _forms(fields):
             if write in entries:
-                entries[write].forms[coding] = body
+                entries[write].add_form(coding, body)
         if entries:
             names = self.names(key)
             names.hits += 1

@@ -28,7 +28,7 @@ def test_a_body_leaves_all_else_as_it_was():
 
 def test_a_copy_has_all_but_forms_and_memo():
     entry = stored().with_body([b"abc"])
-    entry.forms[b"gzip"] = b"z"
+    entry.add_form(b"gzip", b"z")
     entry.memo = "ours"
 
     copy = entry.copy(fresh_until=5.0)
@@ -44,7 +44,7 @@ def test_fields_body_forms_and_tags_all_count_for_the_size():
     sizes = [entry.size]
     entry = entry.with_body([bytes(1000)])
     sizes.append(entry.size)
-    entry.forms[b"gzip"] = bytes(100)
+    entry.add_form(b"gzip", bytes(100))
     sizes.append(entry.size)
     assert sizes[1] == sizes[0] + 1000
     assert sizes[2] == sizes[1] + 100

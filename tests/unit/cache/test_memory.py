@@ -294,7 +294,7 @@ def test_queues_shelves_and_indices_always_tell_the_same(operations: list[tuple[
             assert [shelf.before for shelf in queue] == [None, *queue[:-1]][: len(queue)]
         assert {*held._of_url} == {found.partition(b" ")[0] for found in queued if found.count(b" ") > 1}
         plain = [b" " + found.partition(b" ")[2] for found in queued if found.count(b" ") == 1]
-        assert {route: count.number for route, count in held._routes.items()} == {route: plain.count(route) for route in plain}
+        assert {route: counted.number for route, counted in held._routes.items()} == {route: plain.count(route) for route in plain}
         tagged = {(tag, found) for found, shelf in held._shelves.items() for entry in shelf.entries for tag in entry.tags}
         assert tagged == {(tag, found) for tag, keys in held._tagged.items() for found in keys}
         assert held.usage().bytes_held == sum(shelf.size for shelf in held._shelves.values()) <= 60_000
