@@ -75,20 +75,21 @@ class FetchingTrip(Trip):
     def whole(self, head: AnswerHead, body: bytes, now: float) -> None:
         if self.was_declined(head):
             return
-        fetched = self._fetched
+        exchange, fetched = self._exchange, self._fetched
         try:
             if fetched.flight is None:
-                self._exchange.first_byte_at = now
+                exchange.first_byte_at = now
+                exchange.status = head.status
                 fetched.whole(head.status, answer_fields(head), body, ends_surely=ends_surely(head, self._target))
             else:
                 self._whole_for_all(head, body, now)
         except Exception as exc:
             self._lose(exc)
             return
-        if not self._fetched.is_led:
-            self.over(None)
-        else:
+        if fetched.is_led:
             self.pass_on(head, body)
+        else:
+            self.over(None)
 
     def _whole_for_all(self, head: AnswerHead, body: bytes, now: float) -> None:
         """Others wait for it as well."""
@@ -159,20 +160,20 @@ class FetchingTrip(Trip):
     def _lose(self, exc: Exception) -> None:
         """The cache has failed over the answer."""
         self._fetched.lose(GatewayError(f"internal error: {exc!r}"))
-        if not self._fetched.is_led:
-            self.over(as_error(self._exchange, exc))
-        else:
+        if self._fetched.is_led:
             self.fault(exc)
+        else:
+            self.over(as_error(self._exchange, exc))
 
     def failed(self, error: GatewayError) -> None:
         self.over(error)
         is_awaited = not self._fetched.has_landed
         if is_awaited and isinstance(error, TargetError):
-            if not self._fetched.is_led:  # but others wait for it
+            if self._fetched.is_led:
+                self.go_on(self._target, error)
+            else:  # but others wait for it
                 self._fetched.shared()
                 self._gateway.fetch_on(self._exchange, self._share, self._target, error, self._fetched, prepared=self._headers)
-            else:
-                self.go_on(self._target, error)
             return
         self._fetched.failed(error)
         if is_awaited and self._fetched.is_led:

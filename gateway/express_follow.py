@@ -63,9 +63,7 @@ class FollowingTrip(Trip):
             self.reply(reply)
             return
         exchange.goes_alone = alone
-        cycle = self._protocol.go_on_with_task(self._request, self._body)
-        cycle.keep_alive = self.keep_alive
-        cycle.start(self._gateway.go_on(exchange, cycle))
+        self.by_task()
 
     def overdue(self) -> None:
         if self._fetched is not None:

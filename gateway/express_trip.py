@@ -113,6 +113,7 @@ class Trip(Sent):
     def by_task(self) -> None:
         """Something has to be awaited: what is not ready in a cache's memory, or what this request makes invalid."""
         cycle = self._protocol.go_on_with_task(self._request, self._body)
+        cycle.keep_alive = self.keep_alive
         cycle.start(self._gateway.go_on(self._exchange, cycle))
 
     # ------------------------------------------------------------ to the target
