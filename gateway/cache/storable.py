@@ -139,8 +139,6 @@ def vary_of(ask: Ask, headers: Headers, written: frozenset[bytes]) -> Vary | Non
     target has from us, and of which the request's own say nothing; those that name the client always are.
     """
     chosen_by = [pair for pair in headers if pair[0] in _CHOSEN_BY]
-    if not chosen_by:
-        return ()
     names = vary_names([value for name, value in chosen_by if name == b"vary"])
     if names is None or len(names) > MAX_VARY or not CLIENTS.isdisjoint(names) or not written.isdisjoint(names):
         return None

@@ -26,8 +26,6 @@ def tags_of(headers: Headers, tags_header: bytes, url: bytes) -> tuple[bytes, ..
     url: whose response it is.
     """
     naming = [pair for pair in headers if pair[0] in _NAMING or pair[0] == tags_header]
-    if not naming:
-        return ()
     tags: dict[bytes, None] = {}
     for name, value in naming:
         if name != GROUPS:
