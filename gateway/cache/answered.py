@@ -32,6 +32,7 @@ TAGGED: Final = 256  # tags; those of an operator's own field are not known here
 GROUPED: Final = 512  # tags that belong to the origin
 COOKIE: Final = 1024  # Set-Cookie
 TOLD: Final = 2048  # Cache-Status
+NOT_KEPT: Final = OURS | AGED | TOLD  # what is never stored
 
 _KINDS: Final = {
     b"cache-control": CONTROL,
@@ -49,6 +50,11 @@ _KINDS: Final = {
     b"set-cookie": COOKIE,
     b"cache-status": TOLD,
 }
+
+
+def names_of(kinds: int) -> frozenset[bytes]:
+    """The fields of these kinds."""
+    return frozenset(name for name, kind in _KINDS.items() if kind & kinds)
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)

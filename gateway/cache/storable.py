@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from gateway.cache.answered import AGED, CHOSEN, COOKIE, DATED, GROUPED, OURS, TAGGED, TOLD, control_of
+from gateway.cache.answered import CHOSEN, COOKIE, DATED, GROUPED, NOT_KEPT, TAGGED, control_of, names_of
 from gateway.cache.entry import MAX_VARY, Entry, Part
 from gateway.cache.purge import origin_of
-from gateway.cache.rules import DEFAULT_TAGS_HEADER, OUR_TARGET
+from gateway.cache.rules import DEFAULT_TAGS_HEADER
 from gateway.cache.tags import tags_of
 from gateway.rfc.dates import format_date
 from gateway.rfc.encoding import is_coded
@@ -35,9 +35,9 @@ _UNDERSTOOD: Final = frozenset(
     {200, 203, 204, 206, 300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
      415, 416, 417, 421, 422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505}
 )  # fmt: skip
-NOT_STORED: Final = frozenset({b"age", b"cache-status", OUR_TARGET})
+NOT_STORED: Final = names_of(NOT_KEPT)
 _NOT_STORED_OF_PARTS: Final = NOT_STORED | {b"content-length", b"content-range"}
-_CHOSEN_BY: Final = frozenset({b"content-encoding", b"vary"})
+_CHOSEN_BY: Final = names_of(CHOSEN)
 
 
 class Refusal(Enum):
@@ -238,7 +238,7 @@ def _kept_fields(answered: Answered, directives: Directives, part: Part | None) 
     """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
     section 6.6.1). A part has those of the whole that it belongs to. A new list."""
     kinds = answered.kinds
-    if part is None and not directives.fields and not kinds & (AGED | TOLD | OURS):
+    if part is None and not directives.fields and not kinds & NOT_KEPT:
         kept = answered.headers.copy()
     else:
         without = NOT_STORED if part is None else _NOT_STORED_OF_PARTS
