@@ -54,9 +54,10 @@ class ExpressLane:
             pipeline = route.pipeline
             reply = pipeline.admit(exchange)
             if reply is None and route.cache is not None:
-                reply = route.cache.ready.answer(exchange, time())
+                now = time()
+                reply = route.cache.ready.answer(exchange, now)
                 if reply is None and exchange.cache is None:
-                    trip = _missed(gateway, protocol, head, exchange, route.cache)
+                    trip = _missed(gateway, protocol, head, exchange, route.cache, now)
                     needs_task = trip is None
             if reply is None:
                 if trip is None:
@@ -83,10 +84,10 @@ class ExpressLane:
 
 
 def _missed(
-    gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange, cache: RouteCache
+    gateway: Gateway, protocol: GatewayProtocol, head: RequestHead, exchange: Exchange, cache: RouteCache, now: float
 ) -> Trip | None:
-    """For a request that nothing is stored for; None where it takes a task."""
-    fetched = cache.fetches.by_lane(exchange)
+    """For a request that nothing is stored for; None where it takes a task. now: Unix seconds."""
+    fetched = cache.fetches.by_lane(exchange, now)
     if fetched is None:
         return None
     if fetched.exchange is exchange:

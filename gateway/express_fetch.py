@@ -48,7 +48,7 @@ class FetchingTrip(Trip):
     ) -> None:  # fmt: skip
         super().__init__(gateway, snapshot, protocol, head, b"", exchange)
         self._fetched = fetched
-        fetched.stop = self._stop
+        fetched.trip = self
 
     def set_out(self, route: Route) -> None:
         if route.cache is not None and route.cache.asks_plain:
@@ -80,7 +80,8 @@ class FetchingTrip(Trip):
             if fetched.flight is None:
                 exchange.first_byte_at = now
                 exchange.status = head.status
-                fetched.whole(head.status, answer_fields(head), body, ends_surely=ends_surely(head, self._target))
+                headers = answer_fields(head)
+                fetched.whole(head.status, headers, body, lines=head.lines, ends_surely=ends_surely(head, self._target))
             else:
                 self._whole_for_all(head, body, now)
         except Exception as exc:
@@ -190,7 +191,7 @@ class FetchingTrip(Trip):
         self._fetched.leave()
         self.pipeline.finish(self._exchange)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Nobody wants the answer any more."""
         if self._link is not None:
             self._link.abandon(self)

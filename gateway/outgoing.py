@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import FORWARDING, FORWARDING_TWINS, forwarded_fields
 from gateway.rfc.headers import HARMLESS, HOP_BY_HOP, accepts_trailers, end_to_end, nominated, nominated_by
+from gateway.rfc.lines import ENDS_HERE, SAYS_LENGTH
 from gateway.rfc.message import HEAD_END
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
 
@@ -159,16 +160,25 @@ def answer_fields(head: AnswerHead) -> Headers:
 
 
 def _forwarded(head: AnswerHead) -> Headers:
-    drop = _RESPONSE_OURS if head.status not in (204, 304) else _BODILESS_OURS
+    bodiless = head.status in (204, 304)
     via = _VIA if head.minor else _VIA_1_0
     received: list[bytes] = []
+    named: frozenset[bytes] = frozenset()
     for name, value in head.special:
         if name == b"connection":
             if value not in HARMLESS:
-                drop = drop | nominated(value)
+                named |= nominated(value)
         elif name == b"via":
             received.append(value)
-    headers = [pair for pair in head.headers if pair[0] not in drop]
+    if named:
+        head.lines = None  # which no longer tell what goes on
+    lines = head.lines
+    if lines is None:
+        drop = named | (_BODILESS_OURS if bodiless else _RESPONSE_OURS)
+        headers = [pair for pair in head.headers if pair[0] not in drop]
+    else:
+        marks = ENDS_HERE | SAYS_LENGTH if bodiless else ENDS_HERE
+        headers = [line.pair for line in lines if not line.name.marks & marks]
     headers.append((b"via", _joined_via(received, via[1])) if received else via)
     return headers
 

@@ -6,56 +6,19 @@ decides looks for no others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
-from gateway.cache.rules import DEFAULT_TAGS_HEADER, OUR_TARGET, TARGETS
-from gateway.cache.tags import CACHE_TAG, GROUPS
+from gateway.cache.rules import TARGETS
 from gateway.rfc.cache_control import Directives, directives_in, targeted_directives
+from gateway.rfc.cache_fields import AGED, CONTROL, DATED, ETAGGED, KINDS, MODIFIED, OURS, TARGETED
 from gateway.rfc.dates import parse_date
 from gateway.rfc.freshness import age_in
 
 if TYPE_CHECKING:
     from gateway.exchange import Headers
-
-# What is among the fields: bits of `Answered.kinds`.
-CONTROL: Final = 1  # Cache-Control
-TARGETED: Final = 2  # the targeted field that all caches of this kind heed
-OURS: Final = 4  # that for us alone
-DATED: Final = 8  # Date
-AGED: Final = 16  # Age
-ETAGGED: Final = 32  # ETag
-MODIFIED: Final = 64  # Last-Modified
-CHOSEN: Final = 128  # what shows that the request's fields have selected it
-TAGGED: Final = 256  # tags; those of an operator's own field are not known here
-GROUPED: Final = 512  # tags that belong to the origin
-COOKIE: Final = 1024  # Set-Cookie
-TOLD: Final = 2048  # Cache-Status
-NOT_KEPT: Final = OURS | AGED | TOLD  # what is never stored
-
-_KINDS: Final = {
-    b"cache-control": CONTROL,
-    b"cdn-cache-control": TARGETED,
-    OUR_TARGET: OURS,
-    b"date": DATED,
-    b"age": AGED,
-    b"etag": ETAGGED,
-    b"last-modified": MODIFIED,
-    b"vary": CHOSEN,
-    b"content-encoding": CHOSEN,
-    DEFAULT_TAGS_HEADER: TAGGED,
-    CACHE_TAG: TAGGED,
-    GROUPS: GROUPED,
-    b"set-cookie": COOKIE,
-    b"cache-status": TOLD,
-}
-
-
-def names_of(kinds: int) -> frozenset[bytes]:
-    """The fields of these kinds."""
-    return frozenset(name for name, kind in _KINDS.items() if kind & kinds)
-
+    from gateway.rfc.lines import Line
 
 @mypyc_attr(acyclic=True, free_list_len=1)
 class Answered:
@@ -63,16 +26,20 @@ class Answered:
 
     headers: end-to-end fields. length: of its body, None where that is not known. asked_at, received_at: Unix seconds.
     url: what it was asked for, `scheme://host/path?query`; only groups and answers to POST are judged by it.
+    lines: the fields as they came, but for some that have no kind, where that is known and `headers` will never change.
     control: all of Cache-Control. etag, last_modified: empty where there is none; the first, where there are more.
+    size: bytes of the fields, about. is_lasting: `headers` will never change.
     """
 
     __slots__ = (
-        "_age", "_date", "asked_at", "control", "etag", "headers", "kinds", "last_modified", "length", "received_at", "status", "url",
+        "_age", "_date", "asked_at", "control", "etag", "headers", "is_lasting", "kinds", "last_modified", "length", "received_at", "size",
+        "status", "url",
     )  # fmt: skip
 
     def __init__(
-        self, status: int, headers: Headers, length: int | None, asked_at: float, received_at: float, url: bytes
-    ) -> None:
+        self, status: int, headers: Headers, length: int | None, asked_at: float, received_at: float, url: bytes, *,
+        lines: list[Line] | None = None,
+    ) -> None:  # fmt: skip
         self.status = status
         self.headers = headers
         self.length = length
@@ -80,24 +47,37 @@ class Answered:
         self.received_at = received_at
         self.url = url
         self.control = self.etag = self.last_modified = self._date = self._age = b""
-        kinds = 0
-        for name, value in headers:
-            kind = _KINDS.get(name)
-            if kind is None:
-                continue
-            if kind == CONTROL:
-                self.control = b"%b,%b" % (self.control, value) if kinds & CONTROL else value
-            elif not kinds & kind:  # the first of them counts
-                if kind == DATED:
-                    self._date = value
-                elif kind == ETAGGED:
-                    self.etag = value
-                elif kind == MODIFIED:
-                    self.last_modified = value
-                elif kind == AGED:
-                    self._age = value
-            kinds |= kind
-        self.kinds = kinds
+        self.kinds: i64 = 0
+        self.is_lasting = lines is not None
+        size: i64 = 0
+        if lines is None:
+            for name, value in headers:
+                size += len(name) + len(value)
+                known = KINDS.get(name)
+                if known is not None:
+                    self._note(known, value)
+        else:
+            for line in lines:
+                size += len(line.text)
+                kind = line.name.kinds
+                if kind:
+                    self._note(kind, line.value)
+        self.size = int(size)
+
+    def _note(self, kind: i64, value: bytes) -> None:
+        kinds = self.kinds
+        if kind == CONTROL:
+            self.control = b"%b,%b" % (self.control, value) if kinds & CONTROL else value
+        elif not kinds & kind:  # the first of them counts
+            if kind == DATED:
+                self._date = value
+            elif kind == ETAGGED:
+                self.etag = value
+            elif kind == MODIFIED:
+                self.last_modified = value
+            elif kind == AGED:
+                self._age = value
+        self.kinds = kinds | kind
 
     @property
     def sent_at(self) -> float:

@@ -8,30 +8,15 @@ from mypy_extensions import mypyc_attr
 
 from gateway.cache.key import one_part
 from gateway.rfc.cache_control import NONE, Directives, parse_directives
-from gateway.rfc.conditional import CONDITIONS
-from gateway.rfc.forwarded import with_twins
+from gateway.rfc.cache_fields import ASKING, METHODS, PLACES
+from gateway.rfc.lines import ASKS
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
     from gateway.rfc.message import HeadFields
 
 _PRAGMA_NO_CACHE: Final = parse_directives([b"no-cache"])
-# Fields by which a client can make a server act as if the request had another method.
-_METHODS: Final = with_twins(
-    {b"x-forwarded-method", b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override", b"x-original-method"}
-)
-# And as if it had another host, path or scheme, which proxies between may say as well. Those of `rfc.forwarded.FORWARDING` never
-# arrive, or are known to be true.
-_PLACES: Final = with_twins(
-    {
-        b"base-url", b"front-end-https", b"http-host", b"proxy-host", b"proxy-url", b"request-uri", b"wl-proxy-ssl", b"x-backend-host",
-        b"x-base-url", b"x-forwarded-path", b"x-forwarded-uri", b"x-host", b"x-host-override", b"x-http-destinationurl", b"x-http-host",
-        b"x-http-host-override", b"x-original-path", b"x-original-uri", b"x-proxy-host", b"x-proxy-url", b"x-request-uri",
-        b"x-rewrite-path", b"x-rewrite-uri", b"x-scheme", b"x-script-name", b"x-server-name", b"x-url-scheme",
-    }
-)  # fmt: skip
 _UNMET: Final = frozenset({b"if-match", b"if-unmodified-since"})
-_LOOKED_AT: Final = CONDITIONS | _METHODS | _PLACES | {b"authorization", b"cache-control", b"pragma", b"range"}
 _NEWER: Final = frozenset({b"if-none-match", b"if-modified-since"})
 READS: Final = frozenset({b"GET", b"HEAD"})
 
@@ -42,11 +27,10 @@ class Ask:
     of host, path and scheme, as a part of the key.
 
     heed: whether its Cache-Control and Pragma count. plain: whether the cache asks for answers without a content coding,
-    whatever the client accepts, since it codes them itself. fields: what `headers` is of, where that is known. size: bytes of
-    all fields, about.
+    whatever the client accepts, since it codes them itself. fields: what `headers` is of, where that is known.
     """
 
-    __slots__ = ("concerns", "directives", "headers", "heed", "method", "plain", "size", "told")
+    __slots__ = ("_size", "concerns", "directives", "headers", "heed", "method", "plain", "told")
 
     def __init__(
         self, method: bytes, headers: Headers, *, heed: bool = True, plain: bool = False, fields: HeadFields | None = None
@@ -55,20 +39,28 @@ class Ask:
         self.headers = headers
         self.heed = heed
         self.plain = plain
+        self._size = -1 if fields is None else fields.size  # -1: not yet counted
         concerns: Headers
-        if fields is None or fields.size < 0:
-            concerns = [pair for pair in headers if pair[0] in _LOOKED_AT]
-            self.size = sum(len(name) + len(value) for name, value in headers)
+        if fields is None:
+            concerns = [pair for pair in headers if pair[0] in ASKING]
+        elif fields.asks:
+            concerns = [line.pair for line in fields.lines if line.name.marks & ASKS]
         else:
-            concerns = [line.pair for line in fields.lines if line.name.is_in(_LOOKED_AT)]
-            self.size = fields.size
+            concerns = []
         self.concerns = concerns
         self.told = b""
         if concerns:
-            self.told = b"".join([b" %b:%b" % (name, one_part(value)) for name, value in concerns if name in _PLACES])
+            self.told = b"".join([b" %b:%b" % (name, one_part(value)) for name, value in concerns if name in PLACES])
             if self.told:
-                self.concerns = concerns = [pair for pair in concerns if pair[0] not in _PLACES]
+                self.concerns = concerns = [pair for pair in concerns if pair[0] not in PLACES]
         self.directives: Directives = _directives(concerns) if concerns and heed else NONE
+
+    @property
+    def size(self) -> int:
+        """Bytes of all fields, about."""
+        if self._size < 0:
+            self._size = sum(len(name) + len(value) for name, value in self.headers)
+        return self._size
 
     @property
     def is_authorized(self) -> bool:
@@ -77,7 +69,7 @@ class Ask:
     @property
     def is_odd(self) -> bool:
         """It has a precondition that only the target can judge, or wants to be taken for another request."""
-        return any(name in _UNMET or name in _METHODS for name, _ in self.concerns)
+        return any(name in _UNMET or name in METHODS for name, _ in self.concerns)
 
     @property
     def asks_for_newer(self) -> bool:

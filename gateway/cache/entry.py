@@ -47,7 +47,7 @@ class Part(NamedTuple):
         return self.first == 0 and self.last + 1 == self.total
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Entry:
     """One variant under a key. Only `fresh_until`, `forms`, `memo` and `place` ever change; all else belongs to the stored response.
 
@@ -66,6 +66,7 @@ class Entry:
     kept_until: after that it is of no use; a store may drop it then. It is not before `fresh_until`.
     always_validate: never used without asking (no-cache). never_stale: not used stale, whatever happens
         (must-revalidate, proxy-revalidate, s-maxage, no-cache). for_authorized: may answer a request with Authorization.
+    fields_size: bytes of `headers`, about; -1 where nobody has counted them.
     forms: the body in content codings, by coding, not changed in place; added later through `Store.add_form`, and only to a
         whole one.
     memo: what the process that serves it has worked out about it; neither stored nor copied.
@@ -73,7 +74,8 @@ class Entry:
     """
 
     __slots__ = (
-        "_bare_size", "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
+        "_bare_size", "_fields_size",
+        "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
         "last_modified", "length", "memo", "never_stale", "part", "place", "stale_if_error", "stale_while_revalidate",
         "status", "stored_at", "tags", "vary",
     )  # fmt: skip
@@ -100,6 +102,7 @@ class Entry:
         never_stale: bool = False,
         for_authorized: bool = False,
         forms: Mapping[bytes, bytes] | None = None,
+        fields_size: int = -1,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -122,6 +125,7 @@ class Entry:
         self.forms: dict[bytes, bytes] = dict(forms) if forms else _NO_FORMS
         self.memo: object = None
         self.place: object = None
+        self._fields_size = fields_size
         self._bare_size = 0  # 0: not yet counted
 
     def hold(self, body: bytes) -> None:
@@ -140,7 +144,7 @@ class Entry:
             kept_until=self.kept_until, chunks=held, length=sum(map(len, held)), part=self.part, vary=self.vary, tags=self.tags,
             etag=self.etag, last_modified=self.last_modified, stale_while_revalidate=self.stale_while_revalidate,
             stale_if_error=self.stale_if_error, always_validate=self.always_validate, never_stale=self.never_stale,
-            for_authorized=self.for_authorized,
+            for_authorized=self.for_authorized, fields_size=self._fields_size,
         )  # fmt: skip
 
     def copy(self, **changes: object) -> Entry:
@@ -152,13 +156,15 @@ class Entry:
     def size(self) -> int:
         """What it costs to hold it in memory, about; forms included."""
         if not self._bare_size:
-            size = OVERHEAD
-            for name, value in self.headers:
-                size += len(name) + len(value) + FIELD_OVERHEAD
-            for chunk in self.chunks or ():
-                size += len(chunk)
+            size = OVERHEAD + FIELD_OVERHEAD * (len(self.headers) + len(self.vary) + len(self.tags))
+            if self._fields_size < 0:
+                self._fields_size = sum(len(name) + len(value) for name, value in self.headers)
+            size += self._fields_size
+            if self.chunks is not None:
+                size += self.length
             for tag in self.tags:
-                size += len(tag) + FIELD_OVERHEAD
-            size += sum(len(name) + len(value or b"") + FIELD_OVERHEAD for name, value in self.vary)
+                size += len(tag)
+            for name, selecting in self.vary:
+                size += len(name) + len(selecting or b"")
             self._bare_size = size
         return self._bare_size + sum(map(len, self.forms.values())) if self.forms else self._bare_size

@@ -8,7 +8,7 @@ from cachetools import TTLCache
 from mypy_extensions import mypyc_attr
 
 from gateway.body import RequestBody
-from gateway.cache.answered import GROUPED, OURS, TOLD, Answered
+from gateway.cache.answered import Answered
 from gateway.cache.ask import ask_of
 from gateway.cache.flight import Flight, Kind
 from gateway.cache.key import url_of_request
@@ -18,10 +18,11 @@ from gateway.cache.reuse import ERROR_STATUSES
 from gateway.cache.status import Forward, Outcome
 from gateway.cache.storable import Refusal
 from gateway.errors import GatewayError
+from gateway.rfc.cache_fields import GROUPED, OURS, TOLD
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.cache.ask import Ask
     from gateway.cache.entry import Entry
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from gateway.cache.rules import Rules
     from gateway.cache.store import Store
     from gateway.exchange import Exchange, Headers
-
-    Trail = tuple[bytes, tuple[bytes | None, ...]]
+    from gateway.rfc.lines import Line
 
 REFUSED_FOR: Final = 10.0  # seconds in which a key whose answer could not be stored is not fetched for others
 MAX_REFUSED: Final = 8192  # such keys that are remembered
@@ -40,9 +40,9 @@ MAX_REFUSED: Final = 8192  # such keys that are remembered
 class Fetched:
     """A fetch under way.
 
-    exchange: by which it is made. trail: what requests have in common that may share it; None where none may. old: the entry
-    that is validated, completed, or would help out if the target failed. asked_at: Unix seconds. mark: the store's when it
-    began; whoever comes after a purge wants a newer answer. stop: called when nobody wants its answer any more.
+    exchange: by which it is made. trail: what requests have in common that may share it (`trail_of`); empty where none may. old:
+    the entry that is validated, completed, or would help out if the target failed. asked_at: Unix seconds. mark: the store's when
+    it began; whoever comes after a purge wants a newer answer. trip, task: who makes it, until it is over.
 
     What it brings goes by a flight, with a receiver; but one that the express lane makes has neither while its answer may yet
     come in one piece, and nobody shares it but followers, who wait for just that. leader: its own client among the readers of
@@ -51,11 +51,11 @@ class Fetched:
 
     __slots__ = (
         "_fetches", "_followers", "ask", "asked_at", "exchange", "flight", "is_led", "key", "leader", "mark", "old", "receiver",
-        "stop", "trail",
+        "task", "trail", "trip",
     )  # fmt: skip
 
     def __init__(
-        self, fetches: Fetches, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None
+        self, fetches: Fetches, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: bytes, *, now: float
     ) -> None:
         self._fetches = fetches
         self.exchange = exchange
@@ -63,9 +63,11 @@ class Fetched:
         self.ask = ask
         self.old = old
         self.trail = trail
-        self.asked_at = fetches.now()
-        self.mark = fetches.store.mark()
-        self.stop: Callable[[], object] | None = None
+        self.asked_at = now
+        memory = fetches.memory  # which is called without a look-up
+        self.mark = fetches.store.mark() if memory is None else memory.mark()
+        self.trip: Fetching | None = None
+        self.task: asyncio.Task[None] | None = None
         self.flight: Flight | None = None
         self.receiver: Receiver | None = None
         self.leader: Reader | None = None
@@ -131,16 +133,21 @@ class Fetched:
         return self.flight is not None and self.flight.landing is not None
 
     def _deserted(self) -> None:
-        if self.stop is not None:
-            self.stop()
+        """Nobody wants its answer any more."""
+        if self.trip is not None:
+            self.trip.stop()
+        elif self.task is not None:
+            self.task.cancel()
 
     # ------------------------------------------------------------ what it brings
 
-    def whole(self, status: int, headers: Headers, body: bytes, *, ends_surely: bool) -> None:
+    def whole(
+        self, status: int, headers: Headers, body: bytes, *, lines: list[Line] | None, ends_surely: bool
+    ) -> None:
         """An answer in one piece, while there is no flight: it is judged and stored, and the fetch is over. headers: end-to-end
-        fields, which are not changed."""
+        fields, which are not changed. lines: see `Answered`."""
         fetches = self._fetches
-        answered = Answered(status, headers, len(body), self.asked_at, fetches.now(), b"")
+        answered = Answered(status, headers, len(body), self.asked_at, fetches.now(), b"", lines=lines)
         if answered.kinds & GROUPED:
             answered.url = url_of_request(self.exchange)
         made = judged(self.ask, answered, fetches.rules, ends_surely=ends_surely)
@@ -150,12 +157,13 @@ class Fetched:
         else:
             outcome.stored = True
             outcome.is_first = not answered.kinds & (TOLD | OURS)
-            if self.trail is None:
+            if not self.trail:
                 fetches.allow(self.key)
             assert fetches.memory is not None
             made.hold(body)
             fetches.memory.put(self.key, made, self.mark)
-            self._end_of_wait(made, alone=True)
+            if self._followers is not None:
+                self._end_of_wait(made, alone=True)
         self.over()
 
     def outcome(self, landing: Landing, reason: bytes) -> Outcome:
@@ -167,7 +175,7 @@ class Fetched:
             self._refused(refused, landing.status, outcome)
         outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
         outcome.collapsed = landing.kind is Kind.VALIDATED and not landing.status  # another process has fetched it meanwhile
-        if outcome.stored and self.trail is None:
+        if outcome.stored and not self.trail:
             self._fetches.allow(self.key)
         return outcome
 
@@ -215,14 +223,27 @@ class Fetched:
 
     def over(self) -> None:
         """Others do not find it any more, and those who wait for it wait no longer."""
-        self.stop = None
+        self.trip = self.task = None
         trail = self.trail
-        if trail is not None:
-            found = self._fetches.under_way.pop(trail, None)
-            if found is not None and found is not self:
-                self._fetches.under_way[trail] = found
+        if trail:
+            under_way = self._fetches.under_way
+            if under_way.get(trail) is self:
+                del under_way[trail]
         if self._followers is not None:
             self._end_of_wait(None, alone=True)
+
+
+def trail_of(key: bytes, values: Iterable[bytes | None] = ()) -> bytes:
+    """What requests for a key have in common, if they have the same values of the fields by which its variants are told, none
+    of which holds a line feed."""
+    return b"\n".join([key, *(b"-" if value is None else b"=" + value for value in values)])
+
+
+class Fetching(Protocol):
+    """Who makes a fetch without a task."""
+
+    def stop(self) -> None:
+        """Nobody wants its answer any more."""
 
 
 class Follower(Protocol):
@@ -252,25 +273,27 @@ class Fetches:
         self.now = now
         self._shares = shares
         self._plain = plain
-        self.under_way: dict[Trail, Fetched] = {}
+        self.under_way: dict[bytes, Fetched] = {}
         self._refused_until = 0.0  # Unix seconds; after that none is
         self._refused: TTLCache[int, bool] = TTLCache(MAX_REFUSED, REFUSED_FOR)  # by hash: keys may be long
 
-    def by_lane(self, exchange: Exchange) -> Fetched | None:
+    def by_lane(self, exchange: Exchange, now: float) -> Fetched | None:
         """The fetch for a request that `ReadyAnswers` found nothing for: a new one, of this exchange, to be made by the caller;
         or one of another exchange that takes followers. None where something has to be awaited first, or where the request is
-        not as plain as most are."""
+        not as plain as most are. now: Unix seconds."""
         key = exchange.missed
         if not key or self.memory is None or exchange.method != b"GET":
             return None
         ask = ask_of(exchange, heed=self.rules.heed_requests, plain=self._plain)
-        trail: Trail | None = (key, ()) if self._shares and not self.is_refused(key) else None
         if ask.concerns:
             return None
-        found = None if trail is None else self.under_way.get(trail)
+        if not self._shares or self.is_refused(key):
+            return Fetched(self, exchange, key, ask, None, b"", now=now)
+        found = self.under_way.get(key)
         if found is not None:
             return found if found.takes_followers else None
-        return self.begin(exchange, key, ask, None, trail)
+        self.under_way[key] = fetched = Fetched(self, exchange, key, ask, None, key, now=now)
+        return fetched
 
     def refuse(self, key: bytes) -> None:
         """Its answer could not be stored."""
@@ -284,9 +307,9 @@ class Fetches:
     def is_refused(self, key: bytes) -> bool:
         return self._refused_until > 0.0 and self._refused_until > self.now() and hash(key) in self._refused
 
-    def begin(self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: Trail | None) -> Fetched:
+    def begin(self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: bytes) -> Fetched:
         """exchange, old, trail: see `Fetched`."""
-        fetched = Fetched(self, exchange, key, ask, old, trail)
-        if trail is not None:
+        fetched = Fetched(self, exchange, key, ask, old, trail, now=self.now())
+        if trail:
             self.under_way[trail] = fetched
         return fetched

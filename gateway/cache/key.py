@@ -62,7 +62,7 @@ def _names(patterns: Iterable[str]) -> Callable[[bytes], re.Match[bytes] | None]
 class KeyRule:
     """route: what its entries are known by, which are its own. parts: PARTS, and `header:Name` and `cookie:name`."""
 
-    __slots__ = ("_cookies", "_headers", "_host", "_plain", "_query", "_rest", "_rule")
+    __slots__ = ("_cookies", "_headers", "_host", "_host_seen", "_host_seen_lower", "_plain", "_query", "_rest", "_rule")
 
     def __init__(self, route: str, parts: Sequence[str] = PARTS, query: QueryRule | None = None) -> None:
         self._host = HOST in parts
@@ -71,6 +71,7 @@ class KeyRule:
         self._headers = tuple(part[len(HEADER) :].lower().encode() for part in parts if part.startswith(HEADER))
         self._cookies = tuple(part[len(COOKIE) :].encode() for part in parts if part.startswith(COOKIE))
         self._rest = b" " + route.encode()
+        self._host_seen = self._host_seen_lower = b""  # many requests have the host of the one before
         self._plain = self._query and query is None
 
     @property
@@ -86,11 +87,17 @@ class KeyRule:
             end += told
         if exchange.trusted:
             end += _told(exchange)
-        if query is not None:
-            end = b"?%b%b" % (query, end)
         if not self._host:
-            return b"%b%b%b" % (exchange.mount, exchange.path, end)
-        return b"%b://%b%b%b%b" % (exchange.scheme, exchange.host.lower(), exchange.mount, exchange.path, end)
+            if query is None:
+                return b"%b%b%b" % (exchange.mount, exchange.path, end)
+            return b"%b%b?%b%b" % (exchange.mount, exchange.path, query, end)
+        host = exchange.host
+        if host is not self._host_seen:
+            self._host_seen = host
+            self._host_seen_lower = host.lower()
+        if query is None:
+            return b"%b://%b%b%b%b" % (exchange.scheme, self._host_seen_lower, exchange.mount, exchange.path, end)
+        return b"%b://%b%b%b?%b%b" % (exchange.scheme, self._host_seen_lower, exchange.mount, exchange.path, query, end)
 
     def kept_query(self, query: bytes | None) -> bytes | None:
         """What of a query is in the key, and so is sent; None for no query."""

@@ -1,13 +1,5 @@
-"""The store in memory: bounded in bytes, and not to be flushed by a scan.
-
-Keys that are new wait in a small queue, a tenth of the room, and leave it at its end unless they were asked for again
-meanwhile; only then, or while there is room anyhow, do they come into the large one, which they leave when nobody asks
-for them any more. A key that comes back soon after it had left goes to the large one at once. (This is S3-FIFO: Yang
-and others, SOSP 2023.) So a crawler that asks for everything once displaces nothing that is in use, and a hit costs a
-look-up and a count.
-
-All variants under a key come and go together.
-"""
+"""The store in memory: bounded in bytes. What leaves when room is wanted is said in `queues.py`; all variants under a key come
+and go together."""
 
 from __future__ import annotations
 
@@ -16,20 +8,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.entry import MAX_VARIANTS
 from gateway.cache.purge import Purge, Scope, url_of, urls_meant
+from gateway.cache.queues import MAX_USES, Plain, Queues, Shelf
 from gateway.cache.store import each
 from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from gateway.cache.entry import Entry
 
 WHOLE: Final = 262144  # bytes; a body up to this length is kept in one piece, which leaves in one write
 PIECE: Final = 65536  # bytes; longer ones are kept in pieces of at least this
-_SMALL_SHARE: Final = 10  # the small queue has one part in so many
-_MAX_USES: Final = 3  # that are remembered; a key survives as many rounds of the large queue
-_MAX_CHANCES: Final = 64  # keys that are spared for one that comes in, so that it never waits for a walk through all of them
-_GHOST_BYTES: Final = 4096  # of room for each key that is remembered after it has left
 _PURGES: Final = 1024  # purges that are remembered for writes under way; a write that began before them all is given up
 
 
@@ -38,102 +27,6 @@ class Usage(NamedTuple):
     bytes_held: int
     bytes_limit: int
     purged: int
-
-
-class Plain:
-    """The keys that have no further parts behind this route: how many there are."""
-
-    __slots__ = ("number", "route")
-
-    def __init__(self, route: bytes) -> None:
-        self.route = route
-        self.number = 0
-
-
-class Shelf:
-    """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
-    `before` and `behind`. plain: that it is counted by."""
-
-    __slots__ = ("before", "behind", "entries", "hits", "key", "plain", "queue", "size", "uses")
-
-    def __init__(self, key: bytes, entries: tuple[Entry, ...]) -> None:
-        self.key = key
-        self.entries = entries
-        self.size = 2 * len(key)  # with its URL, which is indexed for some
-        for entry in entries:
-            self.size += entry.size
-        self.uses = 0
-        self.hits = 0
-        self.queue: Queue | None = None
-        self.before: Shelf | None = None
-        self.behind: Shelf | None = None
-        self.plain: Plain | None = None
-
-
-class Queue:
-    """Shelves in the order of their coming, linked with each other: there are many, and whatever looks one up by its key
-    waits for memory. limit, size: bytes."""
-
-    __slots__ = ("first", "last", "limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        self.first: Shelf | None = None
-        self.last: Shelf | None = None
-
-    def put(self, shelf: Shelf) -> None:
-        """Last; it is in no queue."""
-        last = self.last
-        shelf.queue = self
-        shelf.before = last
-        if last is None:
-            self.first = shelf
-        else:
-            last.behind = shelf
-        self.last = shelf
-        self.size += shelf.size
-
-    def take(self, shelf: Shelf) -> None:
-        before, behind = shelf.before, shelf.behind
-        if before is None:
-            self.first = behind
-        else:
-            before.behind = behind
-        if behind is None:
-            self.last = before
-        else:
-            behind.before = before
-        shelf.queue = shelf.before = shelf.behind = None
-        self.size -= shelf.size
-
-    def __iter__(self) -> Iterator[Shelf]:
-        shelf = self.first
-        while shelf is not None:
-            yield shelf
-            shelf = shelf.behind
-
-
-class Ghosts:
-    """Keys that have left, by their hashes. They are remembered in two generations, the older of which goes as a whole: between
-    a half of limit and limit of the last ones."""
-
-    __slots__ = ("_half", "_newer", "_older")
-
-    def __init__(self, limit: int) -> None:
-        self._half = limit // 2
-        self._newer: set[int] = set()
-        self._older: set[int] = set()
-
-    def add(self, key: bytes) -> None:
-        self._newer.add(hash(key))
-        if len(self._newer) >= self._half:
-            self._older = self._newer
-            self._newer = set()
-
-    def has(self, key: bytes) -> bool:
-        number = hash(key)
-        return number in self._newer or number in self._older
 
 
 class MemoryStore:
@@ -146,11 +39,10 @@ class MemoryStore:
         self._limit = limit
         self._now = now
         self._shelves: dict[bytes, Shelf] = {}
-        self._small = Queue(limit // _SMALL_SHARE)
-        self._large = Queue(limit - limit // _SMALL_SHARE)
-        self._ghosts = Ghosts(max(limit // _GHOST_BYTES, 64))
+        self._queues = Queues(limit)
         self._tagged: dict[bytes, set[bytes]] = {}
         self._routes: dict[bytes, Plain] = {}  # by what stands behind the URL
+        self._last_plain: Plain | None = None
         self._of_url: dict[bytes, set[bytes]] = {}  # the keys that have further parts
         self._purges: deque[Purge] = deque(maxlen=_PURGES)
         self._purge_count = 0
@@ -163,7 +55,7 @@ class MemoryStore:
         if shelf is None:
             return ()
         shelf.hits += 1
-        if shelf.uses < _MAX_USES:
+        if shelf.uses < MAX_USES:
             shelf.uses += 1
         return shelf.entries
 
@@ -177,7 +69,7 @@ class MemoryStore:
     @property
     def max_body(self) -> int:
         """Bytes; what is longer finds no room, whatever else goes."""
-        return self._large.limit
+        return self._queues.large.limit
 
     def body(self, key: bytes, entry: Entry, first: int, end: int) -> AsyncIterator[bytes]:
         return each(cut(entry.chunks or (), first, end))
@@ -188,7 +80,7 @@ class MemoryStore:
 
     def usage(self) -> Usage:
         entries = sum(len(shelf.entries) for shelf in self._shelves.values())
-        return Usage(entries, self._small.size + self._large.size, self._limit, self._purged)
+        return Usage(entries, self._queues.size, self._limit, self._purged)
 
     # ------------------------------------------------------------ writing
 
@@ -200,11 +92,13 @@ class MemoryStore:
 
     def put(self, key: bytes, entry: Entry, mark: int) -> bool:
         """A whole entry, in the place of a variant with the same `vary`."""
-        if self.was_purged(key, entry, mark):
+        if mark != self._purge_count and self.was_purged(key, entry, mark):
             return False
         shelf = self._shelves.get(key)
-        others = () if shelf is None else tuple(other for other in shelf.entries if other.vary != entry.vary)
-        return self._lay(key, (entry, *others[: MAX_VARIANTS - 1]))
+        if shelf is None:
+            return self._lay(key, None, (entry,))
+        others = tuple(other for other in shelf.entries if other.vary != entry.vary)
+        return self._lay(key, shelf, (entry, *others[: MAX_VARIANTS - 1]))
 
     async def renew(self, key: bytes, old: Entry, new: Entry, mark: int) -> bool:
         shelf = self._shelves.get(key)
@@ -213,22 +107,22 @@ class MemoryStore:
         if new.length == old.length:
             new.forms = old.forms.copy()
         others = tuple(other for other in shelf.entries if other is not old and other.vary != new.vary)
-        return self._lay(key, (new, *others))
+        return self._lay(key, shelf, (new, *others))
 
     def add_form(self, key: bytes, entry: Entry, coding: bytes, body: bytes) -> bool:
         shelf = self._shelves.get(key)
         if shelf is None or entry not in shelf.entries:  # gone, and its form with it
             return True
-        if shelf.size + len(body) > self._small.limit:
+        if shelf.size + len(body) > self._queues.small.limit:
             return False
         entry.add_form(coding, body)
-        self._lay(key, shelf.entries)
+        self._lay(key, shelf, shelf.entries)
         return True
 
     async def drop(self, key: bytes, entry: Entry) -> None:
         shelf = self._shelves.get(key)
         if shelf is not None:
-            self._lay(key, tuple(other for other in shelf.entries if other is not entry))
+            self._lay(key, shelf, tuple(other for other in shelf.entries if other is not entry))
 
     # ------------------------------------------------------------ purging
 
@@ -237,7 +131,8 @@ class MemoryStore:
         self._purge_count += 1
         count = 0
         for key in self._candidates(purge):
-            entries = self._shelves[key].entries
+            shelf = self._shelves[key]
+            entries = shelf.entries
             taken = [entry for entry in entries if purge.takes(key, entry.tags)]
             count += len(taken)
             if purge.soft:
@@ -245,7 +140,7 @@ class MemoryStore:
                 for entry in taken:
                     entry.fresh_until = min(entry.fresh_until, now)
             elif taken:
-                self._lay(key, tuple(entry for entry in entries if entry not in taken))
+                self._lay(key, shelf, tuple(entry for entry in entries if entry not in taken))
         self._purged += count
         return count
 
@@ -270,13 +165,14 @@ class MemoryStore:
         recent = list(self._purges)[len(self._purges) - since :]
         return any(purge.takes(key, entry.tags) for purge in recent)
 
-    # ------------------------------------------------------------ the queues
+    # ------------------------------------------------------------ shelves
 
-    def _lay(self, key: bytes, entries: tuple[Entry, ...]) -> bool:
-        """These entries under the key and no others, in the queue that the key is in."""
-        old = self._shelves.get(key)
-        queue = self._large if self._ghosts.has(key) else self._small
-        if old is not None:
+    def _lay(self, key: bytes, old: Shelf | None, entries: tuple[Entry, ...]) -> bool:
+        """These entries under the key and no others, in the queue that the key is in. old: what lies there."""
+        queues = self._queues
+        if old is None:
+            queue = queues.queue_of(key)
+        else:
             assert old.queue is not None
             queue = old.queue
             queue.take(old)
@@ -285,7 +181,7 @@ class MemoryStore:
             return False
         shelf = Shelf(key, entries)
         if shelf.size > queue.limit:
-            queue = self._large
+            queue = queues.large
         while shelf.size > queue.limit and len(shelf.entries) > 1:  # the oldest variants leave for the new one
             shelf = Shelf(key, shelf.entries[:-1])
         if shelf.size > queue.limit:
@@ -293,51 +189,35 @@ class MemoryStore:
         if old is not None:
             shelf.uses, shelf.hits = old.uses, old.hits
         self._shelves[key] = shelf
-        self._enter(queue, shelf)
+        gone = queues.enter(queue, shelf)
+        while gone is not None:
+            self._forget(gone)
+            gone = gone.behind
         self._index(shelf)
         return True
 
-    def _enter(self, queue: Queue, shelf: Shelf) -> None:
-        chances = _MAX_CHANCES
-        while queue.size + shelf.size > queue.limit:
-            self._leave(queue, spares=chances > 0)
-            chances -= 1
-        queue.put(shelf)
-
-    def _leave(self, queue: Queue, *, spares: bool) -> None:
-        """Its first one goes, or comes into the large queue once more if it was asked for. spares: that has not gone on for
-        too long."""
-        shelf = queue.first
-        assert shelf is not None
-        queue.take(shelf)
-        if queue is self._large:
-            if shelf.uses and spares:
-                shelf.uses -= 1
-                queue.put(shelf)
-            else:
-                self._forget(shelf)
-        elif shelf.uses or self._large.size + shelf.size <= self._large.limit:
-            shelf.uses = 0
-            self._enter(self._large, shelf)
-        else:
-            self._ghosts.add(shelf.key)
-            self._forget(shelf)
-
     def _index(self, shelf: Shelf) -> None:
         key = shelf.key
-        end = key.find(b" ")
-        route = key[end:]
-        plain = self._routes.get(route)
-        if plain is None and route.count(b" ") == 1:
-            plain = self._routes[route] = Plain(route)
+        plain = self._last_plain  # most have the route of the one before
+        if plain is None or not key.endswith(plain.route):
+            plain = self._plain_of(key)
         if plain is not None:
             plain.number += 1
             shelf.plain = plain
         else:
-            self._of_url.setdefault(key[:end], set()).add(key)
+            self._of_url.setdefault(url_of(key), set()).add(key)
         for entry in shelf.entries:
             for tag in entry.tags:
                 self._tagged.setdefault(tag, set()).add(key)
+
+    def _plain_of(self, key: bytes) -> Plain | None:
+        """None for a key with further parts: none of these is like a route, which holds no colon."""
+        route = key[len(url_of(key)) :]
+        if route.count(b" ") > 1:
+            return None
+        self._last_plain = plain = self._routes.get(route) or Plain(route)
+        self._routes[route] = plain
+        return plain
 
     def _forget(self, shelf: Shelf) -> None:
         key = shelf.key
@@ -346,7 +226,8 @@ class MemoryStore:
         if plain is not None:
             plain.number -= 1
             if not plain.number:
-                del self._routes[plain.route]  # which a reload may have taken away
+                self._routes.pop(plain.route)  # which a reload may have taken away
+                self._last_plain = None
         else:
             _discard(self._of_url, url_of(key), key)
         for entry in shelf.entries:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cache.rules import OUR_TARGET
+from gateway.cache.status import FIELD
 from gateway.observe.counters import Count, Metric
+from gateway.rfc.cache_fields import OUR_TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +22,11 @@ class CacheNote:
 
     amends_hits: Final = False
 
-    __slots__ = ("_counted", "_last", "_last_labels")
+    __slots__ = ("_counted", "_last", "_last_name", "_last_word")
 
     def __init__(self) -> None:
         self._counted: dict[Labels, Count] = {}
-        self._last_labels: object = None  # many are like the one before
+        self._last_name = self._last_word = ""  # many are like the one before
         self._last = Count()
 
     def amend(self, exchange: Exchange, head: ResponseHead) -> None:
@@ -33,27 +34,28 @@ class CacheNote:
         outcome = exchange.cache
         if outcome is None or outcome.hit:
             return
-        headers, ours, said = head.headers, OUR_TARGET, outcome.value()
+        headers: list[Any] = head.headers
         if outcome.is_first:
-            headers.append((b"cache-status", said))
+            headers.append(outcome.field())
             return
+        ours, said = OUR_TARGET, outcome.value()
         is_said = False
         for index in range(len(headers) - 1, -1, -1):
             name, value = headers[index]
             if name == ours:
                 del headers[index]
-            elif name == b"cache-status" and value == said:
+            elif name == FIELD and value == said:
                 is_said = True
         if not is_said:
-            headers.append((b"cache-status", said))
+            headers.append((FIELD, said))
 
     def finish(self, exchange: Exchange) -> None:
         outcome, route = exchange.cache, exchange.route
         if outcome is not None and route is not None:
-            labels = (route.name, outcome.word)
-            if labels != self._last_labels:
-                self._last = self._counted.setdefault(labels, Count())
-                self._last_labels = labels
+            name, word = route.name, outcome.word
+            if name is not self._last_name or word is not self._last_word:
+                self._last = self._counted.setdefault((name, word), Count())
+                self._last_name, self._last_word = name, word
             self._last.number += 1
 
     @property

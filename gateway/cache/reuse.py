@@ -66,7 +66,7 @@ def reuse(entry: Entry, ask: Ask, now: float) -> Verdict:
 def _as_asked(entry: Entry, ask: Ask, now: float) -> Verdict:
     """RFC 9111 section 5.2.1; seconds that are invalid are as good as none at all."""
     directives = ask.directives
-    if b"no-store" in directives:
+    if directives.no_store:
         return Verdict.PASS
     if b"no-cache" in directives:
         return Verdict.ASKED_TO_VALIDATE

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.rfc.cache_fields import OUR_TARGET, SURROGATE_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_MAX_OBJECT: Final = 5 << 20  # bytes
 DEFAULT_STALE_IF_ERROR: Final = 60.0  # seconds
-DEFAULT_TAGS_HEADER: Final = b"surrogate-key"
-OUR_TARGET: Final = b"gateway-cache-control"  # the targeted field for us alone (RFC 9213); it goes no further
+DEFAULT_TAGS_HEADER: Final = SURROGATE_KEY
 TARGETS: Final = (OUR_TARGET, b"cdn-cache-control")  # the first of them that is valid counts
 CACHEABLE_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
 TTL_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308})  # that `ttl` is for
@@ -21,13 +22,14 @@ class Rules:
 
     ttl: how long a response is fresh that does not say so itself. negative: the same for error statuses.
     stale_while_revalidate, stale_if_error: where the response has no such directive.
-    max_object: longer bodies are not stored. methods: whose responses may be stored.
+    max_object: longer bodies are not stored. methods: whose responses may be stored; stored: those of them
+    that are, since a HEAD has no body.
     tags_header: the field that names an entry's tags, beside Cache-Tag. heed_requests: Cache-Control and Pragma of
     requests count. written: request fields whose values the target has from us, and not from the client.
     """
 
     __slots__ = (
-        "heed_requests", "max_object", "methods", "negative", "stale_if_error", "stale_while_revalidate", "tags_header", "ttl",
+        "heed_requests", "max_object", "negative", "stale_if_error", "stale_while_revalidate", "stored", "tags_header", "ttl",
         "written",
     )  # fmt: skip
 
@@ -49,7 +51,7 @@ class Rules:
         self.stale_while_revalidate = stale_while_revalidate
         self.stale_if_error = stale_if_error
         self.max_object = max_object
-        self.methods = methods
+        self.stored = methods - {b"HEAD"}
         self.tags_header = tags_header
         self.heed_requests = heed_requests
         self.written = written

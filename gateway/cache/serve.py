@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cache.ask import READS, Ask
 from gateway.cache.edit import FetchEdit, missing
-from gateway.cache.fetching import Fetches
+from gateway.cache.fetching import Fetches, trail_of
 from gateway.cache.flight import Kept, Kind
 from gateway.cache.give import StoredAnswers
 from gateway.cache.key import has_two_paths
@@ -24,11 +24,11 @@ from gateway.cache.ready import ReadyAnswers
 from gateway.cache.receive import NOT_MODIFIED
 from gateway.cache.render import age_field
 from gateway.cache.reuse import Verdict, may_bridge, reuse, select
-from gateway.cache.rules import OUR_TARGET
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import Exchange, Reply, ResponseHead
 from gateway.outgoing import wants_trailers
+from gateway.rfc.cache_fields import OUR_TARGET
 from gateway.rfc.conditional import is_not_modified, not_modified_fields
 from gateway.rfc.encoding import is_coded
 from gateway.rfc.freshness import date_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from gateway.body import RequestBody
     from gateway.cache.entry import Entry
-    from gateway.cache.fetching import Fetched, Trail
+    from gateway.cache.fetching import Fetched
     from gateway.cache.flight import Flight, Landing, Reader
     from gateway.cache.forms import Forms
     from gateway.cache.invalidate import Invalidator
@@ -162,28 +162,28 @@ class RouteCache:
     async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
         reason = _reason(entries, entry, verdict, visit.ask)
         trail = self._trail(visit, entries, entry, verdict)
-        fetched = None if trail is None else self.fetches.under_way.get(trail)
+        fetched = self.fetches.under_way.get(trail) if trail else None
         if fetched is not None and fetched.keeps_all and fetched.mark == self.store.mark():
             if await self._follow(visit, fetched.shared(), reason):
                 return
-            trail = None  # that one was not for us, and nobody waits for ours
+            trail = b""  # that one was not for us, and nobody waits for ours
         old = entry if verdict is not Verdict.PASS else None
         await self._lead(visit, old, reason, trail)
 
     def _trail(
         self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None
-    ) -> Trail | None:
-        """What requests have in common that may share a fetch; None for one that has to go alone."""
+    ) -> bytes:
+        """What requests have in common that may share a fetch; empty for one that has to go alone."""
         ask = visit.ask
-        if not self._collapses or visit.exchange.goes_alone or ask.concern(b"range") is not None or b"no-store" in ask.directives:
-            return None
+        if not self._collapses or visit.exchange.goes_alone or ask.concern(b"range") is not None or ask.directives.no_store:
+            return b""
         if verdict in {Verdict.PASS, Verdict.ASKED_TO_VALIDATE} or (entry is not None and entry.always_validate):
-            return None
+            return b""
         if ask.is_authorized and not any(known.for_authorized for known in entries):
-            return None  # its answer is hardly for others
+            return b""  # its answer is hardly for others
         names = entries[0].vary if entries else ()
         selecting = ask.selecting(coded=bool(entries) and is_coded(entries[0].headers))
-        return visit.key, tuple(normalised(name, selecting) for name, _ in names)
+        return trail_of(visit.key, (normalised(name, selecting) for name, _ in names))
 
     async def _follow(self, visit: Visit, flight: Flight, reason: bytes) -> bool:
         """Share somebody else's fetch. False where its answer does not suit, will not come or is late."""
@@ -218,7 +218,7 @@ class RouteCache:
             return may_bridge(entry, ask, self.now())
         return reuse(entry, ask, self.now()) is Verdict.USE
 
-    async def _lead(self, visit: Visit, old: Entry | None, reason: bytes, trail: Trail | None) -> None:
+    async def _lead(self, visit: Visit, old: Entry | None, reason: bytes, trail: bytes) -> None:
         fetched, flight = self._start(visit, old, trail)
         await self._receive(visit, fetched, flight.join(visit.body), old, reason)
 
@@ -263,18 +263,16 @@ class RouteCache:
             reader.leave()
         if old is not None:
             await self.store.drop(visit.key, old)
-        await self._lead(visit, None, reason, None)
+        await self._lead(visit, None, reason, b"")
 
     def _validate_beside(self, visit: Visit, entry: Entry) -> None:
         """Ask about an entry that has just been used stale, in the background and once."""
-        trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE)
-        if trail is None:
-            trail = visit.key, ()
+        trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE) or trail_of(visit.key)
         if trail not in self.fetches.under_way:
             self._start(visit, entry, trail, alone=True)
 
     def _start(
-        self, visit: Visit, old: Entry | None, trail: Trail | None, *, alone: bool = False
+        self, visit: Visit, old: Entry | None, trail: bytes, *, alone: bool = False
     ) -> tuple[Fetched, Flight]:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
         ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
@@ -293,18 +291,18 @@ class RouteCache:
 
     def _send_out(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
         task = self._tasks.spawn(self._fly(fetched, source, edit))
-        fetched.stop = task.cancel
+        fetched.task = task
         task.add_done_callback(fetched.given_up)
 
     async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
-        flight, receiver, trail = fetched.flight, fetched.receiver, fetched.trail
+        flight, receiver, key = fetched.flight, fetched.receiver, fetched.key
         assert flight is not None
         assert receiver is not None
         lease: Lease | None = None
         try:
-            if self._lock is not None and trail is not None:
-                lease = await self._lock.lead(trail[0], COALESCE_WAIT)
-                if lease is None and await self._found_meanwhile(receiver, trail[0]):
+            if self._lock is not None and fetched.trail:
+                lease = await self._lock.lead(key, COALESCE_WAIT)
+                if lease is None and await self._found_meanwhile(receiver, key):
                     return
                 if lease is not None:
                     receiver.on_refused = partial(self._release, lease)

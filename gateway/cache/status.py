@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
 NAME: Final = b"gateway"
+FIELD: Final = b"cache-status"
 
 
 class Forward:
@@ -53,12 +54,17 @@ class Outcome:
             return "stale"
         return "bypass" if self.fwd in PASSED else "miss"
 
+    def field(self) -> Any:
+        """A pair; of what is said most often, always the same one."""
+        value = self.value()
+        return _STORED_MISS_FIELD if value is _STORED_MISS else (FIELD, value)
+
     def value(self) -> bytes:
         """Our member of the field."""
         if self.fwd is None:
             return NAME + b"; hit" if self.ttl is None else b"%b; hit; ttl=%d" % (NAME, self.ttl)
         if self.stored and self.ttl is None and not self.fwd_status and not self.collapsed and not self.detail:
-            return b"%b; fwd=%b; stored" % (NAME, self.fwd)
+            return _STORED_MISS if self.fwd == Forward.URI_MISS else b"%b; fwd=%b; stored" % (NAME, self.fwd)
         parts = [NAME, b"fwd=" + self.fwd]
         if self.fwd_status:
             parts.append(b"fwd-status=%d" % self.fwd_status)
@@ -73,6 +79,8 @@ class Outcome:
         return b"; ".join(parts)
 
 
+_STORED_MISS: Final = b"%b; fwd=%b; stored" % (NAME, Forward.URI_MISS)
+_STORED_MISS_FIELD: Final[Any] = (FIELD, _STORED_MISS)
 NOT_MODIFIED: Final = 304
 PASSED: Final = frozenset({Forward.BYPASS, Forward.METHOD})
 WORDS: Final = ("hit", "stale", "revalidated", "miss", "bypass", "collapsed")

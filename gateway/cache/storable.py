@@ -8,11 +8,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from gateway.cache.answered import CHOSEN, COOKIE, DATED, GROUPED, NOT_KEPT, TAGGED, control_of, names_of
+from gateway.cache.answered import control_of
 from gateway.cache.entry import MAX_VARY, Entry, Part
 from gateway.cache.purge import origin_of
 from gateway.cache.rules import DEFAULT_TAGS_HEADER
 from gateway.cache.tags import tags_of
+from gateway.rfc.cache_fields import CHOSEN, COOKIE, DATED, GROUPED, NOT_KEPT, TAGGED, names_of
 from gateway.rfc.dates import format_date
 from gateway.rfc.encoding import is_coded
 from gateway.rfc.forwarded import CLIENTS
@@ -95,20 +96,20 @@ def storable(ask: Ask, answered: Answered, rules: Rules) -> Entry | Refusal:
 
 
 def _refused_request(ask: Ask, rules: Rules) -> Refusal | None:
-    if ask.method not in rules.methods or ask.method == b"HEAD":
+    if ask.method not in rules.stored:
         return Refusal.METHOD
-    if b"no-store" in ask.directives or ask.size > MAX_REQUEST:
+    if ask.directives.no_store or ask.size > MAX_REQUEST:
         return Refusal.REQUEST
     return None
 
 
 def _refused_response(ask: Ask, answered: Answered, directives: Directives, rules: Rules) -> Refusal | None:
     status = answered.status
-    must_understand = b"must-understand" in directives  # where we do, it outweighs no-store (RFC 9111 section 5.2.2.3)
+    must_understand = directives.must_understand  # where we do, it outweighs no-store (RFC 9111 section 5.2.2.3)
     refusal = None
-    if status < 200 or status in {304, 416} or (must_understand and status not in _UNDERSTOOD):
+    if status < 200 or status in (304, 416) or (must_understand and status not in _UNDERSTOOD):
         refusal = Refusal.STATUS
-    elif b"no-store" in directives and not must_understand:
+    elif directives.no_store and not must_understand:
         refusal = Refusal.NO_STORE
     elif directives.is_private:
         refusal = Refusal.PRIVATE
@@ -201,8 +202,11 @@ def _entry(
         last_modified = next((value for name, value in kept if name == b"last-modified"), b"")
     always_validate, never_stale = directives.always_validate, directives.never_stale
     born = answered.born_at
-    while_revalidate = _window(directives, b"stale-while-revalidate", rules.stale_while_revalidate)
-    if_error = _window(directives, b"stale-if-error", rules.stale_if_error)
+    while_revalidate, if_error = directives.while_revalidate, directives.if_error
+    if while_revalidate is None:
+        while_revalidate = rules.stale_while_revalidate
+    if if_error is None:
+        if_error = rules.stale_if_error
     fresh_until = born + lifetime
     is_fresh = fresh_until > received_at and not always_validate
     can_validate = bool(etag or last_modified)
@@ -226,20 +230,19 @@ def _entry(
         always_validate=always_validate,
         never_stale=never_stale,
         for_authorized=directives.for_authorized,
+        fields_size=answered.size,
     )
-
-
-def _window(directives: Directives, name: bytes, otherwise: float) -> float:
-    stated = directives.seconds.get(name)
-    return otherwise if stated is None else float(max(stated, 0))
 
 
 def _kept_fields(answered: Answered, directives: Directives, part: Part | None) -> Headers:
     """What is stored of the fields: not those that `no-cache` or `private` are restricted to, and with a Date (RFC 9110
-    section 6.6.1). A part has those of the whole that it belongs to. A new list."""
+    section 6.6.1). A part has those of the whole that it belongs to."""
     kinds = answered.kinds
     if part is None and not directives.fields and not kinds & NOT_KEPT:
-        kept = answered.headers.copy()
+        kept = answered.headers
+        if kinds & DATED and answered.is_lasting:
+            return kept
+        kept = kept.copy()
     else:
         without = NOT_STORED if part is None else _NOT_STORED_OF_PARTS
         for name in (b"no-cache", b"private"):

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cache.entry import MAX_TAG, MAX_TAGS
 from gateway.cache.purge import origin_of
+from gateway.rfc.cache_fields import CACHE_TAG, GROUPS
 from gateway.rfc.structured import Malformed, parse_strings
 
 if TYPE_CHECKING:
     from gateway.exchange import Headers
 
-CACHE_TAG: Final = b"cache-tag"
-GROUPS: Final = b"cache-groups"
 INVALIDATION: Final = b"cache-group-invalidation"
 _NAMING: Final = frozenset({CACHE_TAG, GROUPS})
 

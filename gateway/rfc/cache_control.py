@@ -38,18 +38,25 @@ class Directives:
     fields: the field names that `no-cache` and `private` are restricted to, lowercase; none of them where it is not.
 
     Of a response, for a shared cache: lifetime, the seconds that it is fresh, None where nothing is said of that; whether it is
-    private; always_validate, never used without asking; never_stale, not used stale; for_authorized, may answer other
-    requests though its own had credentials (RFC 9111 section 3.5).
+    private; must_understand, stored only by those who do, whatever no_store says; always_validate, never used without asking;
+    never_stale, not used stale; for_authorized, may answer other requests though its own had credentials (RFC 9111 section 3.5);
+    while_revalidate and if_error, seconds in which it is used stale (RFC 5861), None where nothing is said of that.
     """
 
-    __slots__ = ("always_validate", "fields", "for_authorized", "is_private", "lifetime", "names", "never_stale", "seconds")
+    __slots__ = (
+        "always_validate", "fields", "for_authorized", "if_error", "is_private", "lifetime", "must_understand", "names", "never_stale",
+        "no_store", "seconds", "while_revalidate",
+    )  # fmt: skip
 
     def __init__(self, names: frozenset[bytes], seconds: dict[bytes, int], fields: dict[bytes, frozenset[bytes]]) -> None:
         self.names = names
         self.seconds = seconds
         self.fields = fields
-        stated = seconds.get(b"s-maxage", seconds.get(b"max-age"))
-        self.lifetime = None if stated is None else float(max(stated, 0))
+        self.lifetime = _at_least_none(seconds.get(b"s-maxage", seconds.get(b"max-age")))
+        self.while_revalidate = _at_least_none(seconds.get(b"stale-while-revalidate"))
+        self.if_error = _at_least_none(seconds.get(b"stale-if-error"))
+        self.must_understand = b"must-understand" in names
+        self.no_store = b"no-store" in names
         self.is_private = self.forbids(b"private")
         self.always_validate = self.forbids(b"no-cache")
         self.never_stale = self.always_validate or not names.isdisjoint((b"must-revalidate", b"proxy-revalidate", b"s-maxage"))
@@ -61,6 +68,10 @@ class Directives:
     def forbids(self, name: bytes) -> bool:
         """`no-cache` or `private` is there and holds for the whole response."""
         return name in self.names and not self.fields.get(name)
+
+
+def _at_least_none(seconds: int | None) -> float | None:
+    return None if seconds is None else float(max(seconds, 0))
 
 
 NONE: Final = Directives(frozenset(), {}, {})

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
-from gateway.rfc.headers import SPECIAL
+from gateway.rfc.cache_fields import ASKING, KINDS
+from gateway.rfc.headers import HOP_BY_HOP, SPECIAL
 from gateway.rfc.octets import changing_all_but
 
 if TYPE_CHECKING:
@@ -42,28 +43,46 @@ class MalformedField(ValueError):
     """A field line that RFC 9112 section 5 does not allow."""
 
 
-class Name:
-    """A field name as it was spelled. is_special: a proxy itself acts on the field (`headers.SPECIAL`). lines: how many of
-    its lines were remembered."""
+# What those who read a message look for among its names: bits of `Name.marks`.
+IN_REQUESTS: Final = 1  # a proxy itself acts on the field of a request (`headers.SPECIAL`)
+IN_ANSWERS: Final = 2  # the same of an answer (`ANSWER_SPECIAL`)
+ENDS_HERE: Final = 4  # it goes no further (`headers.HOP_BY_HOP`), or is written anew
+SAYS_LENGTH: Final = 8  # Content-Length
+ASKS: Final = 16  # of a request, it concerns caches (`cache_fields.ASKING`)
 
-    __slots__ = ("_asked", "_asked_last", "_is_in", "_is_in_last", "is_special", "lines", "lowercase")
+ANSWER_SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
+
+
+class Name:
+    """A field name as it was spelled. marks: what it is to those who read messages; kinds: what it is to a cache in a
+    response (`cache_fields.KINDS`), 0 for nothing. lines: how many of its lines were remembered."""
+
+    __slots__ = ("_asked", "_is_in", "kinds", "lines", "lowercase", "marks")
 
     def __init__(self, lowercase: bytes) -> None:
         self.lowercase = lowercase
-        self.is_special = lowercase in SPECIAL
+        self.kinds: i64 = KINDS.get(lowercase, 0)
+        marks: i64 = 0
+        if lowercase in SPECIAL:
+            marks |= IN_REQUESTS
+        if lowercase in ANSWER_SPECIAL:
+            marks |= IN_ANSWERS
+        if lowercase in HOP_BY_HOP or lowercase == b"via":
+            marks |= ENDS_HERE
+        if lowercase == b"content-length":
+            marks |= SAYS_LENGTH
+        if lowercase in ASKING:
+            marks |= ASKS
+        self.marks: i64 = marks
         self.lines = 0
-        self._asked = self._asked_last = frozenset[bytes]()
-        self._is_in = self._is_in_last = False
+        self._asked = frozenset[bytes]()
+        self._is_in = False
 
     def is_in(self, names: frozenset[bytes]) -> bool:
-        """The same as `lowercase in names`, for two who ask about the same names again and again."""
-        if self._asked_last is names:
-            return self._is_in_last
+        """The same as `lowercase in names`, for who asks about the same names again and again."""
         if self._asked is not names:
-            self._asked, self._is_in = self._asked_last, self._is_in_last
-            self._asked_last = names
-            self._is_in_last = self.lowercase in names
-            return self._is_in_last
+            self._asked = names
+            self._is_in = self.lowercase in names
         return self._is_in
 
 
@@ -71,11 +90,12 @@ class Name:
 class Line:
     """A valid field line. text: as received."""
 
-    __slots__ = ("name", "pair", "text")
+    __slots__ = ("name", "pair", "text", "value")
 
     def __init__(self, text: bytes, name: Name, value: bytes) -> None:
         self.text = text
         self.name = name
+        self.value = value
         self.pair: Any = (name.lowercase, value)  # a Pair; compiled, one that is declared so is made anew for each who reads it
 
 

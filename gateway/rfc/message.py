@@ -24,7 +24,19 @@ from gateway.errors import (
     VersionNotSupported,
 )
 from gateway.rfc.headers import HARMLESS
-from gateway.rfc.lines import MEMO_LINE, TOKEN, Line, MalformedField, Name, Pair, read_lines
+from gateway.rfc.lines import (
+    ANSWER_SPECIAL,
+    ASKS,
+    IN_ANSWERS,
+    IN_REQUESTS,
+    MEMO_LINE,
+    TOKEN,
+    Line,
+    MalformedField,
+    Name,
+    Pair,
+    read_lines,
+)
 from gateway.rfc.uri import parse_absolute_form, valid_host, valid_origin_form
 
 HEAD_END: Final = b"\r\n\r\n"
@@ -77,7 +89,8 @@ class HeadFields:
 
     lines: as received, headers: the same as pairs. special: the pairs that a proxy itself acts on (`headers.SPECIAL`).
     is_plain: that is none but Host. is_usual: nor is there anything that needs more than a whole request and its answer.
-    is_bare: nor a body; known only where `interpret` has looked. size: bytes of all lines, -1 where nobody has counted them.
+    is_bare: nor a body; known only where `interpret` has looked. asks: there are fields that concern a cache.
+    size: bytes of all lines, -1 where nobody has counted them.
     hosts: how many Host lines there are; host: what they say, valid where there is one. length: of the body, 0 without
     one, -1 when it is chunked. upgrade: the protocol asked for by Upgrade, lowercase, where Connection names it.
     text: the end of the head, from the CRLF before the lines to the empty line behind them, where they are remembered. Kept
@@ -86,7 +99,7 @@ class HeadFields:
     """
 
     __slots__ = (
-        "asked", "expects_continue", "headers", "host", "hosts", "is_bare", "is_plain", "is_usual", "keep_alive", "kept",
+        "asked", "asks", "expects_continue", "headers", "host", "hosts", "is_bare", "is_plain", "is_usual", "keep_alive", "kept",
         "length", "lines", "noted", "size", "special", "text", "upgrade",
     )  # fmt: skip
 
@@ -94,7 +107,15 @@ class HeadFields:
         self.lines = lines
         self.text = b""
         self.headers = [line.pair for line in lines]
-        self.special = special = [line.pair for line in lines if line.name.is_special]
+        special: list[Pair] = []
+        self.special = special
+        self.asks = False
+        for line in lines:
+            marks = line.name.marks
+            if marks & IN_REQUESTS:
+                special.append(line.pair)
+            if marks & ASKS:
+                self.asks = True
         self.is_plain = len(special) == 1 and special[0][0] == b"host"
         self.is_usual = True
         self.is_bare = False
@@ -288,9 +309,6 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
 
-ANSWER_SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"via"})
-
-
 class Original:
     """What heads that go to clients are made of: a target's answer, or a reply of our own. forwarded: the fields that go on,
     once somebody has made them, and written: how they are; kept by who makes them."""
@@ -308,17 +326,22 @@ class AnswerHead(Original):
     """A valid response head. length: 0 without a body, -1 when chunked, -2 when it ends with the connection.
 
     special: the fields among `headers` that are about framing and connection, and Via. Heads of equal lines may be one
-    object. text: all of the head up to its empty line and with that, where it is remembered.
+    object. text: all of the head up to its empty line and with that, where it is remembered. lines: what `headers` are made
+    of, and so `forwarded`, but for Via and for what ends here by its name; None where that is not known, or not so.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "minor", "special", "text")
+    __slots__ = ("headers", "keep_alive", "length", "lines", "minor", "special", "text")
 
-    def __init__(self, status: int, minor: int, headers: list[Pair]) -> None:
+    def __init__(self, status: int, minor: int, headers: list[Pair], lines: list[Line] | None = None) -> None:
         super().__init__(status)
         self.text = b""
         self.minor = minor
         self.headers = headers
-        self.special = [pair for pair in headers if pair[0] in ANSWER_SPECIAL]
+        self.lines = lines
+        if lines is None:
+            self.special = [pair for pair in headers if pair[0] in ANSWER_SPECIAL]
+        else:
+            self.special = [line.pair for line in lines if line.name.marks & IN_ANSWERS]
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
 
@@ -341,7 +364,7 @@ def _read_answer_head(block: bytes, method: bytes) -> AnswerHead:
         lines, repeated = read_lines(texts)
     except MalformedField as exc:
         raise BadResponse(f"malformed field line {exc}") from None
-    head = AnswerHead(status, minor, [line.pair for line in lines])
+    head = AnswerHead(status, minor, [line.pair for line in lines], lines)
     _frame(head, method)
     if repeated and method != b"HEAD" and len(block) <= MEMO_BLOCK:
         if len(_answers) >= MEMO_BLOCKS:
@@ -394,8 +417,10 @@ def _frame(head: AnswerHead, method: bytes) -> None:
         raise BadTransferCoding(f"transfer coding {coding[:40]!r}")
     if coding and length >= 0:  # RFC 9112 section 6.3: the length is dropped, and the connection not used again
         head.keep_alive = False
+        head.lines = None
         head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
     elif repeated:  # RFC 9110 section 8.6: equal lengths go on as one
+        head.lines = None
         head.headers = [pair for pair in head.headers if pair[0] != b"content-length"]
         head.headers.append((b"content-length", b"%d" % length))
     status = head.status

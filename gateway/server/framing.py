@@ -67,21 +67,24 @@ def app_lines(status: int, headers: Iterable[Any], stamps: Stamps) -> tuple[byte
 class Written:
     """The head of an answer as it is written, but for how its body ends: what a target or a reply says, and what of these
     stamps it does not say itself. lines: each with its CRLF. says_length: Content-Length is among them. lacks: a field that
-    somebody has looked for, and that is not."""
+    somebody has looked for, and that is not. first: of the fields that somebody added behind them, where there were more than
+    one, and with_first: the lines with that one, since it is often the same."""
 
-    __slots__ = ("lacks", "lines", "says_length", "stamps")
+    __slots__ = ("first", "lacks", "lines", "says_length", "stamps", "with_first")
 
     def __init__(self, status: int, headers: Headers, stamps: Stamps) -> None:
         self.stamps = stamps
         self.says_length = False
         self.lacks = b""
+        self.first: object = None
+        self.with_first = b""
         for name, _ in headers:
             if name == CONTENT_LENGTH:
                 self.says_length = True
         self.lines = answer_lines(status, headers) + stamps.beside(headers).block
 
 
-def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -> tuple[bytes, bool]:
+def passed_on(source: Original, status: int, headers: list[Any], stamps: Stamps) -> tuple[bytes, bool]:
     """What `Written` says, of what was made of this: where policies have only added to its fields, what is known to be well
     written is not written again. Raises RuntimeError where a field holds a line break."""
     fields = source.forwarded
@@ -92,16 +95,21 @@ def passed_on(source: Original, status: int, headers: Headers, stamps: Stamps) -
     written = source.written
     if not isinstance(written, Written) or written.stamps is not stamps:
         source.written = written = Written(status, fields, stamps)
-    if len(headers) == known:
-        return written.lines, written.says_length
+    count = len(headers)
     lines = written.lines
-    for index in range(known, len(headers)):
+    if count > known + 1 and headers[known] is written.first:
+        known += 1
+        lines = written.with_first
+    for index in range(known, count):
         name, value = headers[index]
         if name == CONTENT_LENGTH or name in stamps.names:
             return _anew(status, headers, stamps)
         if has_break(name) or has_break(value):
             raise RuntimeError(BROKEN)
         lines = b"%b%b: %b\r\n" % (lines, name, value)
+        if index == len(fields) and index + 1 < count:
+            written.first = headers[index]
+            written.with_first = lines
     return lines, written.says_length
 
 

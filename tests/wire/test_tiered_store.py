@@ -146,7 +146,7 @@ def test_a_form_that_memory_has_no_room_for_is_only_shared(server: RedisServer):
     async def work(one: TieredStore, other: TieredStore) -> None:
         await put(one)
         for_others = newest(one.peek(KEY))
-        one.memory._small.limit = 100  # less than the entry takes as it is
+        one.memory._queues.small.limit = 100  # less than the entry takes as it is
         one.add_form(KEY, for_others, b"gzip", b"zipped")
         assert for_others.forms == {}
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.answered import (
+from gateway.cache.answered import Answered
+from gateway.rfc.cache_fields import (
     AGED,
     CHOSEN,
     CONTROL,
@@ -19,7 +20,6 @@ from gateway.cache.answered import (
     TAGGED,
     TARGETED,
     TOLD,
-    Answered,
 )
 from support.caching import NOW, URL, answer, date, fields
 

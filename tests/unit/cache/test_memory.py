@@ -286,7 +286,7 @@ def test_queues_shelves_and_indices_always_tell_the_same(operations: list[tuple[
         elif operation == "form":
             for entry in held.peek(wanted)[:1]:
                 held.add_form(wanted, entry, b"br", bytes(size))
-        small, large = list(held._small), list(held._large)
+        small, large = list(held._queues.small), list(held._queues.large)
         queued = {shelf.key for shelf in small + large}
         assert queued == set(held._shelves)
         assert len(small) + len(large) == len(queued)

@@ -1,0 +1,182 @@
+"""In which order a store in memory gives up what it holds (S3-FIFO: Yang and others, SOSP 2023).
+
+Keys that are new wait in a small queue, a tenth of the room, and leave it at its end unless they were asked for again
+meanwhile; only then, or while there is room anyhow, do they come into the large one, which they leave when nobody asks
+for them any more. A key that comes back soon after it had left goes to the large one at once. So a crawler that asks for
+everything once displaces nothing that is in use, and a hit costs a look-up and a count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64, mypyc_attr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.cache.entry import Entry
+
+MAX_USES: Final = 3  # that are remembered; a key survives as many rounds of the large queue
+_SMALL_SHARE: Final = 10  # the small queue has one part in so many
+_MAX_CHANCES: Final = 64  # keys that are spared for one that comes in, so that it never waits for a walk through all of them
+_GHOST_BYTES: Final = 4096  # of room for each key that is remembered after it has left
+_MARKS: Final = 255
+
+
+class Plain:
+    """The keys that have no further parts behind this route: how many there are."""
+
+    __slots__ = ("number", "route")
+
+    def __init__(self, route: bytes) -> None:
+        self.route = route
+        self.number = 0
+
+
+@mypyc_attr(free_list_len=1)
+class Shelf:
+    """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
+    `before` and `behind`. plain: that it is counted by."""
+
+    __slots__ = ("before", "behind", "entries", "hits", "key", "plain", "queue", "size", "uses")
+
+    def __init__(self, key: bytes, entries: tuple[Entry, ...]) -> None:
+        self.key = key
+        self.entries = entries
+        self.size = 2 * len(key)  # with its URL, which is indexed for some
+        for entry in entries:
+            self.size += entry.size
+        self.uses = 0
+        self.hits = 0
+        self.queue: Queue | None = None
+        self.before: Shelf | None = None
+        self.behind: Shelf | None = None
+        self.plain: Plain | None = None
+
+
+class Queue:
+    """Shelves in the order of their coming, linked with each other: there are many, and whatever looks one up by its key
+    waits for memory. limit, size: bytes."""
+
+    __slots__ = ("first", "last", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.first: Shelf | None = None
+        self.last: Shelf | None = None
+
+    def put(self, shelf: Shelf) -> None:
+        """Last; it is in no queue."""
+        last = self.last
+        shelf.queue = self
+        shelf.before = last
+        if last is None:
+            self.first = shelf
+        else:
+            last.behind = shelf
+        self.last = shelf
+        self.size += shelf.size
+
+    def take(self, shelf: Shelf) -> None:
+        before, behind = shelf.before, shelf.behind
+        if before is None:
+            self.first = behind
+        else:
+            before.behind = behind
+        if behind is None:
+            self.last = before
+        else:
+            behind.before = before
+        shelf.queue = shelf.before = shelf.behind = None
+        self.size -= shelf.size
+
+    def __iter__(self) -> Iterator[Shelf]:
+        shelf = self.first
+        while shelf is not None:
+            yield shelf
+            shelf = shelf.behind
+
+
+class Ghosts:
+    """Keys that have left, by their marks in a table in which each has one place: a key that comes there takes it from the one
+    before. So about the last `number` of them are known; and of all others one in 65,000 is taken for one of them, which does
+    no harm."""
+
+    __slots__ = ("_first", "_last", "_second")
+
+    def __init__(self, number: int) -> None:
+        size = 1 << (number - 1).bit_length()
+        self._last: i64 = size - 1
+        self._first = [0] * size  # of two marks of a key, since numbers up to 255 are no objects of their own; 0: nobody
+        self._second = [0] * size
+
+    def add(self, key: bytes) -> None:
+        number: i64 = hash(key)
+        place: i64 = number & self._last
+        self._first[place] = _mark(number, 32)
+        self._second[place] = _mark(number, 48)
+
+    def has(self, key: bytes) -> bool:
+        number: i64 = hash(key)
+        place: i64 = number & self._last
+        return self._first[place] == _mark(number, 32) and self._second[place] == _mark(number, 48)
+
+
+def _mark(number: i64, shift: i64) -> int:
+    return int(((number >> shift) & 0x7FFF) % _MARKS + 1)
+
+
+class Queues:
+    """Both queues, and who has left them. limit: bytes."""
+
+    __slots__ = ("ghosts", "large", "small")
+
+    def __init__(self, limit: int) -> None:
+        self.small = Queue(limit // _SMALL_SHARE)
+        self.large = Queue(limit - limit // _SMALL_SHARE)
+        self.ghosts = Ghosts(max(limit // _GHOST_BYTES, 64))
+
+    @property
+    def size(self) -> int:
+        return self.small.size + self.large.size
+
+    def queue_of(self, key: bytes) -> Queue:
+        """For a key that is in none."""
+        return self.large if self.ghosts.has(key) else self.small
+
+    def enter(self, queue: Queue, shelf: Shelf) -> Shelf | None:
+        """A shelf comes in, and is not larger than the queue. What has to leave for it: the first of them, each `behind`
+        another."""
+        gone: Shelf | None = None
+        chances = _MAX_CHANCES
+        while queue.size + shelf.size > queue.limit:
+            left = self._move_on(queue, spares=chances > 0)
+            chances -= 1
+            if left is not None:
+                last = left
+                while last.behind is not None:
+                    last = last.behind
+                last.behind = gone
+                gone = left
+        queue.put(shelf)
+        return gone
+
+    def _move_on(self, queue: Queue, *, spares: bool) -> Shelf | None:
+        """Its first one leaves, or comes into the large queue once more if it was asked for. spares: that has not gone on for
+        too long. Who leaves for that, as `enter` says it."""
+        shelf = queue.first
+        assert shelf is not None
+        queue.take(shelf)
+        if queue is self.large:
+            if shelf.uses and spares:
+                shelf.uses -= 1
+                queue.put(shelf)
+                return None
+            return shelf
+        if shelf.uses or self.large.size + shelf.size <= self.large.limit:
+            shelf.uses = 0
+            return self.enter(self.large, shelf)
+        self.ghosts.add(shelf.key)
+        return shelf
