@@ -291,7 +291,7 @@ class RouteCache:
 
     def _send_out(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
         task = self._tasks.spawn(self._fly(fetched, source, edit))
-        fetched.task = task
+        fetched.trip, fetched.task = None, task
         task.add_done_callback(fetched.given_up)
 
     async def _fly(self, fetched: Fetched, source: Source, edit: FetchEdit) -> None:
