@@ -20,9 +20,8 @@ from uvicorn.server import ServerState
 
 from benchmarks.contenders import Setting, routes
 from benchmarks.processes import free_ports
-from gateway.app import GatewayApp
+from gateway.app import COLLECT_AT, GatewayApp
 from gateway.server.protocol import GatewayProtocol
-from gateway.server.serving import COLLECT_AT
 from gateway.upstream.connection import Connection
 from gateway.upstream.target import Target
 

@@ -174,6 +174,7 @@ class Fetched:
         if refused is not None:
             self._refused(refused, landing.status, outcome)
         outcome.stored = landing.kind is Kind.ANSWER and landing.entry is not None
+        outcome.is_first = self.receiver.is_first
         outcome.collapsed = landing.kind is Kind.VALIDATED and not landing.status  # another process has fetched it meanwhile
         if outcome.stored and not self.trail:
             self._fetches.allow(self.key)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.cache.ask import READS, ask_of
 from gateway.cache.key import is_ambiguous
 from gateway.cache.memory import WHOLE, MemoryStore
 from gateway.cache.render import age_field, render
-from gateway.cache.reuse import Verdict, reuse, select
+from gateway.cache.reuse import USE, reuse, select
 from gateway.cache.status import Forward, Outcome
 from gateway.exchange import Reply
 from gateway.rfc.ranges import cut
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gateway.cache.key import Bypass, KeyRule
     from gateway.cache.store import Store
     from gateway.exchange import Exchange
-
-USE: Final = Verdict.USE  # found without looking into the enumeration, which is dear
 
 
 class ReadyAnswers:

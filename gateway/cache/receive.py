@@ -10,6 +10,7 @@ from gateway.cache.key import url_of_request
 from gateway.cache.reuse import ERROR_STATUSES, held_span, may_bridge
 from gateway.cache.storable import Refusal, storable
 from gateway.cache.update import describes, joined, joins, merged, private_cookies, updated
+from gateway.rfc.cache_fields import OURS, TOLD
 from gateway.rfc.message import UNTIL_CLOSE
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def judged(ask: Ask, answered: Answered, rules: Rules, *, ends_surely: bool, com
 class Receiver:
     """The taker of one fetch, whose answer goes by a flight. now: Unix seconds.
 
-    refused: what kept the answer out of the store, once it has landed. on_refused: called then.
+    refused: what kept the answer out of the store, once it has landed. on_refused: called then. is_first: see `Outcome`.
     """
 
     __slots__ = (
         "_asked_at", "_behind", "_body", "_exchange", "_flight", "_key", "_mark", "_now", "_old", "_rules", "_size", "_store",
-        "_writer", "ask", "made", "on_interim", "on_refused", "refused", "renewed",
+        "_writer", "ask", "is_first", "made", "on_interim", "on_refused", "refused", "renewed",
     )  # fmt: skip
 
     def __init__(self, fetched: Fetched, flight: Flight, store: Store, rules: Rules, now: Callable[[], float]) -> None:
@@ -77,6 +78,7 @@ class Receiver:
         self.made: Entry | None = None
         self.renewed: Entry | None = None
         self.refused: Refusal | None = None
+        self.is_first = False
         self.on_interim: Callable[[int, Headers], None] | None = None
         self.on_refused: Callable[[], None] | None = None
 
@@ -101,6 +103,7 @@ class Receiver:
             return False
         made = judged(self.ask, answered, self._rules, ends_surely=ends_surely, completes=old is not None)
         landing = Landing(Kind.ANSWER, head.status, headers=head.headers, length=head.length, chunked=chunked)
+        self.is_first = not answered.kinds & (TOLD | OURS)
         if isinstance(made, Refusal):
             self._refuse(made)
             self._flight.land(landing, valve, window=WINDOW)

@@ -29,7 +29,12 @@ class Verdict(Enum):
     PASS = "pass"  # noqa: S105 - not for this request at all
 
 
-_USE: Final = Verdict.USE  # found without looking into the enumeration, which is dear
+# Found without looking into the enumeration, which is dear, as is a set of its members.
+USE: Final = Verdict.USE
+USE_AND_VALIDATE: Final = Verdict.USE_AND_VALIDATE
+VALIDATE: Final = Verdict.VALIDATE
+ASKED_TO_VALIDATE: Final = Verdict.ASKED_TO_VALIDATE
+PASS: Final = Verdict.PASS
 
 
 def select(entries: Sequence[Entry], ask: Ask) -> Entry | None:
@@ -51,15 +56,15 @@ def reuse(entry: Entry, ask: Ask, now: float) -> Verdict:
     fresh_for = entry.fresh_until - now
     if not ask.concerns:
         if fresh_for > 0 and not entry.always_validate:
-            return _USE
+            return USE
     elif ask.is_authorized and not entry.for_authorized:
-        return Verdict.PASS
+        return PASS
     elif entry.always_validate:
-        return Verdict.VALIDATE
+        return VALIDATE
     elif ask.directives.names:
         return _as_asked(entry, ask, now)
     elif fresh_for > 0:
-        return Verdict.USE
+        return USE
     return _stale(entry, -fresh_for)
 
 
@@ -67,24 +72,24 @@ def _as_asked(entry: Entry, ask: Ask, now: float) -> Verdict:
     """RFC 9111 section 5.2.1; seconds that are invalid are as good as none at all."""
     directives = ask.directives
     if directives.no_store:
-        return Verdict.PASS
+        return PASS
     if b"no-cache" in directives:
-        return Verdict.ASKED_TO_VALIDATE
+        return ASKED_TO_VALIDATE
     max_age = directives.seconds.get(b"max-age")
     fresh_for = entry.fresh_until - now
     if max_age is not None and now - entry.born_at > max_age:
-        return Verdict.ASKED_TO_VALIDATE if fresh_for > 0 else Verdict.VALIDATE
+        return ASKED_TO_VALIDATE if fresh_for > 0 else VALIDATE
     if fresh_for > 0:
-        return Verdict.USE if fresh_for >= directives.seconds.get(b"min-fresh", 0) else Verdict.ASKED_TO_VALIDATE
+        return USE if fresh_for >= directives.seconds.get(b"min-fresh", 0) else ASKED_TO_VALIDATE
     if not entry.never_stale and -fresh_for <= directives.seconds.get(b"max-stale", -1):
-        return Verdict.USE
-    return Verdict.VALIDATE if max_age is not None else _stale(entry, -fresh_for)
+        return USE
+    return VALIDATE if max_age is not None else _stale(entry, -fresh_for)
 
 
 def _stale(entry: Entry, stale_for: float) -> Verdict:
     if entry.never_stale or stale_for > entry.stale_while_revalidate or not entry.stale_while_revalidate:
-        return Verdict.VALIDATE
-    return Verdict.USE_AND_VALIDATE
+        return VALIDATE
+    return USE_AND_VALIDATE
 
 
 def may_bridge(entry: Entry, ask: Ask, now: float) -> bool:

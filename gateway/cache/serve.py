@@ -13,7 +13,7 @@ from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
-from gateway.cache.ask import READS, Ask
+from gateway.cache.ask import READS, Ask, ask_of
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.fetching import Fetches, trail_of
 from gateway.cache.flight import Kept, Kind
@@ -23,7 +23,7 @@ from gateway.cache.observe import Observation
 from gateway.cache.ready import ReadyAnswers
 from gateway.cache.receive import NOT_MODIFIED
 from gateway.cache.render import age_field
-from gateway.cache.reuse import Verdict, may_bridge, reuse, select
+from gateway.cache.reuse import ASKED_TO_VALIDATE, PASS, USE, USE_AND_VALIDATE, VALIDATE, may_bridge, reuse, select
 from gateway.cache.status import Forward, Outcome
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import Exchange, Reply, ResponseHead
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.cache.invalidate import Invalidator
     from gateway.cache.key import Bypass, KeyRule
     from gateway.cache.receive import Receiver
+    from gateway.cache.reuse import Verdict
     from gateway.cache.rules import Rules
     from gateway.cache.source import Source
     from gateway.cache.store import FetchLock, Lease, Store
@@ -116,7 +117,7 @@ class RouteCache:
 
     async def serve(self, exchange: Exchange, delivery: Delivery, source: Source, body: RequestBody) -> None:
         """What `ready.answer` did not. Raises GatewayError."""
-        ask = Ask(exchange.method, exchange.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
+        ask = ask_of(exchange, heed=self.rules.heed_requests, plain=self.asks_plain)
         visit = Visit(exchange, ask, exchange.missed or self.keys.key(exchange, ask.told), delivery, source, body)
         if exchange.method not in READS:
             await self._pass(visit, Forward.METHOD)
@@ -129,12 +130,12 @@ class RouteCache:
         key, ask = visit.key, visit.ask
         entries = self.store.look(key)  # `ready` has peeked
         entry, verdict = self._judged(entries, ask)
-        if verdict is not Verdict.USE:  # what another process has stored meanwhile may be better
+        if verdict is not USE:  # what another process has stored meanwhile may be better
             entries = await self.store.find(key)
             entry, verdict = self._judged(entries, ask)
         now = self.now()
-        if entry is not None and verdict in {Verdict.USE, Verdict.USE_AND_VALIDATE}:
-            if verdict is Verdict.USE_AND_VALIDATE:
+        if entry is not None and (verdict is USE or verdict is USE_AND_VALIDATE):
+            if verdict is USE_AND_VALIDATE:
                 self._validate_beside(visit, entry)
             if await self._stored.give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
                 return
@@ -167,7 +168,7 @@ class RouteCache:
             if await self._follow(visit, fetched.shared(), reason):
                 return
             trail = b""  # that one was not for us, and nobody waits for ours
-        old = entry if verdict is not Verdict.PASS else None
+        old = entry if verdict is not PASS else None
         await self._lead(visit, old, reason, trail)
 
     def _trail(
@@ -177,7 +178,7 @@ class RouteCache:
         ask = visit.ask
         if not self._collapses or visit.exchange.goes_alone or ask.concern(b"range") is not None or ask.directives.no_store:
             return b""
-        if verdict in {Verdict.PASS, Verdict.ASKED_TO_VALIDATE} or (entry is not None and entry.always_validate):
+        if verdict is PASS or verdict is ASKED_TO_VALIDATE or (entry is not None and entry.always_validate):
             return b""
         if ask.is_authorized and not any(known.for_authorized for known in entries):
             return b""  # its answer is hardly for others
@@ -216,7 +217,7 @@ class RouteCache:
             return False
         if landing.kind is Kind.BRIDGED:
             return may_bridge(entry, ask, self.now())
-        return reuse(entry, ask, self.now()) is Verdict.USE
+        return reuse(entry, ask, self.now()) is USE
 
     async def _lead(self, visit: Visit, old: Entry | None, reason: bytes, trail: bytes) -> None:
         fetched, flight = self._start(visit, old, trail)
@@ -267,7 +268,7 @@ class RouteCache:
 
     def _validate_beside(self, visit: Visit, entry: Entry) -> None:
         """Ask about an entry that has just been used stale, in the background and once."""
-        trail = self._trail(visit, (entry,), entry, Verdict.VALIDATE) or trail_of(visit.key)
+        trail = self._trail(visit, (entry,), entry, VALIDATE) or trail_of(visit.key)
         if trail not in self.fetches.under_way:
             self._start(visit, entry, trail, alone=True)
 
@@ -275,7 +276,9 @@ class RouteCache:
         self, visit: Visit, old: Entry | None, trail: bytes, *, alone: bool = False
     ) -> tuple[Fetched, Flight]:
         """A fetch in a task of its own. trail: under which others find it. alone: it goes on without readers."""
-        ask = Ask(b"GET", visit.ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
+        ask = visit.ask
+        if ask.method != b"GET":
+            ask = Ask(b"GET", ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
         fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail)
         flight = fetched.take_off(alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
@@ -331,7 +334,7 @@ class RouteCache:
     async def _found_meanwhile(self, receiver: Receiver, key: bytes) -> bool:
         """Another process fetched it, and it answers this request too."""
         entry = select(await self.store.find(key), receiver.ask)
-        if entry is None or reuse(entry, receiver.ask, self.now()) is not Verdict.USE:
+        if entry is None or reuse(entry, receiver.ask, self.now()) is not USE:
             return False
         receiver.found(entry)
         return True
@@ -418,8 +421,8 @@ def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | No
         if not entries:
             return Forward.URI_MISS
         return Forward.VARY_MISS if select(entries, ask) is None else Forward.STALE  # so long that it is not kept for anything
-    if verdict in {Verdict.ASKED_TO_VALIDATE, Verdict.PASS}:
+    if verdict is ASKED_TO_VALIDATE or verdict is PASS:
         return Forward.REQUEST
-    if verdict is Verdict.VALIDATE:
+    if verdict is VALIDATE:
         return Forward.STALE
     return Forward.PARTIAL if entry.part is not None else Forward.MISS

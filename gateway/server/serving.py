@@ -9,7 +9,6 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import threading
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
     from gateway.app import GatewayApp
 
-# Of the garbage collector. Requests leave no cycles; the default would go through all that is stored with every 70,000 objects
-# more. The two younger generations are small: while a cache fills, each is gone through in a few milliseconds.
-COLLECT_AT: Final = (2_000, 5, 1000)
 LOOK_AGAIN: Final = 0.05  # seconds between two looks at what is still under way
 
 log = logging.getLogger("gateway.server")
@@ -46,7 +42,6 @@ class Server(uvicorn.Server):
             self._serving()
         if threading.current_thread() is not threading.main_thread():
             return
-        gc.set_threshold(*COLLECT_AT)
         if self._app.follows_a_file:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._app.reload_soon)
             if self.reload_wanted:

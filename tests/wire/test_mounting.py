@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import socket
@@ -20,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from gateway.app import GatewayApp, create_app
+from gateway.app import COLLECT_AT, GatewayApp, create_app
 from gateway.config import Config, ConfigError
 from support.client import connected, get
 from support.local_apps import probe
@@ -324,6 +325,29 @@ def test_without_it_the_first_request_starts_the_gateway_and_the_loops_end_stops
     assert probe.lifespan == ["lifespan.startup", "cancelled"]  # loops cancel all tasks before anybody can end them
     assert len(warnings) == 1
     assert "lifespan" in warnings[0]
+
+
+@pytest.mark.parametrize("composed", [False, True], ids=["as the server's app", "composed"])
+def test_the_garbage_collector_is_the_gateways_where_the_process_is(composed: bool):
+    gateway = app_for(PROBE)
+    host = starlette_host(gateway) if composed else gateway
+    before, seen = gc.get_threshold(), []
+
+    async def live() -> None:
+        said, told = asyncio.Queue[Any](), asyncio.Queue[Any]()
+        said.put_nowait({"type": "lifespan.startup"})
+        life = asyncio.create_task(host({"type": "lifespan", "state": {}}, said.get, told.put))
+        assert await told.get() == {"type": "lifespan.startup.complete"}
+        seen.append(gc.get_threshold())
+        said.put_nowait({"type": "lifespan.shutdown"})
+        await life
+
+    try:
+        asyncio.run(live())
+    finally:
+        gc.set_threshold(*before)
+    assert before != COLLECT_AT
+    assert seen == [before if composed else COLLECT_AT]
 
 
 def test_connections_are_closed_when_the_loop_ends():
