@@ -74,8 +74,8 @@ class Entry:
     """
 
     __slots__ = (
-        "_bare_size", "_fields_size",
-        "always_validate", "born_at", "chunks", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
+        "_bare_size", "_body", "_fields_size", "_pieces",
+        "always_validate", "born_at", "etag", "for_authorized", "forms", "fresh_until", "headers", "kept_until",
         "last_modified", "length", "memo", "never_stale", "part", "place", "stale_if_error", "stale_while_revalidate",
         "status", "stored_at", "tags", "vary",
     )  # fmt: skip
@@ -104,33 +104,40 @@ class Entry:
         forms: Mapping[bytes, bytes] | None = None,
         fields_size: int = -1,
     ) -> None:
-        self.status = status
+        # Compiled, this is the order in memory: all that is let go of when an entry goes lies together.
         self.headers = headers
-        self.born_at = born_at
-        self.stored_at = stored_at
-        self.fresh_until = fresh_until
-        self.kept_until = kept_until
-        self.chunks = chunks
-        self.length = length
-        self.part = part
         self.vary = vary
         self.tags = tags
         self.etag = etag
         self.last_modified = last_modified
+        self.part = part
+        self.forms: dict[bytes, bytes] = dict(forms) if forms else _NO_FORMS
+        self.memo: object = None
+        self.place: object = None
+        self._body = b""
+        self._pieces = chunks
+        self.length = length
+        self.status = status
+        self._fields_size = fields_size
+        self._bare_size = 0  # 0: not yet counted
+        self.born_at = born_at
+        self.stored_at = stored_at
+        self.fresh_until = fresh_until
+        self.kept_until = kept_until
         self.stale_while_revalidate = stale_while_revalidate
         self.stale_if_error = stale_if_error
         self.always_validate = always_validate
         self.never_stale = never_stale
         self.for_authorized = for_authorized
-        self.forms: dict[bytes, bytes] = dict(forms) if forms else _NO_FORMS
-        self.memo: object = None
-        self.place: object = None
-        self._fields_size = fields_size
-        self._bare_size = 0  # 0: not yet counted
+
+    @property
+    def chunks(self) -> tuple[bytes, ...] | None:
+        return (self._body,) if self._body else self._pieces
 
     def hold(self, body: bytes) -> None:
         """Take this body, before anybody has seen the entry."""
-        self.chunks = (body,) if body else ()
+        self._body = body
+        self._pieces = ()
         self.length = len(body)
 
     def add_form(self, coding: bytes, body: bytes) -> None:
@@ -160,7 +167,7 @@ class Entry:
             if self._fields_size < 0:
                 self._fields_size = sum(len(name) + len(value) for name, value in self.headers)
             size += self._fields_size
-            if self.chunks is not None:
+            if self._body or self._pieces is not None:
                 size += self.length
             for tag in self.tags:
                 size += len(tag)

@@ -21,7 +21,7 @@ def test_a_body_makes_a_new_entry_with_its_length():
 
 def test_a_body_leaves_all_else_as_it_was():
     head = stored()
-    for name in set(Entry.__slots__) - {"_bare_size", "chunks", "forms", "length", "memo", "place"}:
+    for name in set(Entry.__slots__) - {"_bare_size", "_body", "_pieces", "forms", "length", "memo", "place"}:
         setattr(head, name, mark := object())
         assert getattr(head.with_body([b"abc"]), name) is mark, name
 
