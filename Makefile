@@ -9,7 +9,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PURE_CACHE := gateway/cache/answered.py,gateway/cache/ask.py,gateway/cache/edit.py,gateway/cache/entry.py,gateway/cache/key.py,gateway/cache/purge.py,gateway/cache/render.py,gateway/cache/reuse.py,gateway/cache/rules.py,gateway/cache/status.py,gateway/cache/storable.py,gateway/cache/tags.py,gateway/cache/update.py
+PURE_CACHE := gateway/cache/answered.py,gateway/cache/ask.py,gateway/cache/edit.py,gateway/cache/entry.py,gateway/cache/key.py,gateway/cache/purge.py,gateway/cache/queues.py,gateway/cache/render.py,gateway/cache/reuse.py,gateway/cache/rules.py,gateway/cache/status.py,gateway/cache/storable.py,gateway/cache/tags.py,gateway/cache/update.py
 COMPILED_TESTS := $(patsubst %,tests/wire/test_%.py,express express_edges express_hits two_entrances forwarding bodies pipelining streaming caching cache_review redis_store client_gone errors limits access_log_lines target_ends)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

@@ -31,7 +31,7 @@ end
 function init(args)
   varied, before, routes, behind = args[1] == "varied", args[2], tonumber(args[3]), args[4]
   fields = table.concat(FIELDS, "\r\n") .. "\r\nAccept-Encoding: " .. args[5] .. "\r\n"
-  number = os.time() % 100000 * 1000000  -- further than any run gets, so that none asks for what another one has asked for
+  number = 2e9 + os.time() % 1000 * 1e6  -- further than any run gets, so that none asks for what another one has asked for
   for at = 0, routes - 1 do first[at] = words(at) end
 end
 

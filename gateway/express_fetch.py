@@ -80,8 +80,10 @@ class FetchingTrip(Trip):
             if fetched.flight is None:
                 exchange.first_byte_at = now
                 exchange.status = head.status
-                headers = answer_fields(head)
-                fetched.whole(head.status, headers, body, lines=head.lines, ends_surely=ends_surely(head, self._target))
+                fetched.whole(
+                    head.status, answer_fields(head), body, lines=head.lines, took=now - exchange.started_at,
+                    ends_surely=ends_surely(head, self._target),
+                )  # fmt: skip
             else:
                 self._whole_for_all(head, body, now)
         except Exception as exc:

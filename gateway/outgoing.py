@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.rfc.forwarded import FORWARDING, FORWARDING_TWINS, forwarded_fields
-from gateway.rfc.headers import HARMLESS, HOP_BY_HOP, accepts_trailers, end_to_end, nominated, nominated_by
+from gateway.rfc.headers import (
+    HARMLESS,
+    HOP_BY_HOP,
+    NOT_PASSED_ON,
+    accepts_trailers,
+    end_to_end,
+    nominated,
+    nominated_by,
+)
 from gateway.rfc.lines import ENDS_HERE, SAYS_LENGTH
 from gateway.rfc.message import HEAD_END
 from gateway.upstream.upstream import PRESERVE, UPSTREAM
@@ -24,8 +32,7 @@ _NOT_IN_TRAILERS: Final = frozenset(
     {b"content-length", b"host", b"set-cookie", b"cache-control", b"content-encoding", b"content-type", b"content-range",
      b"authorization", b"location", b"vary", b"age", b"date", b"expires", b"retry-after", b"www-authenticate"}
 )  # fmt: skip  # RFC 9110 section 6.5.1
-_RESPONSE_OURS: Final = HOP_BY_HOP | {b"via"}
-_BODILESS_OURS: Final = _RESPONSE_OURS | {b"content-length"}  # RFC 9110 section 8.6; some take a 304's for a body's
+_BODILESS_OURS: Final = NOT_PASSED_ON | {b"content-length"}  # RFC 9110 section 8.6; some take a 304's for a body's
 _UPGRADE: Final = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 _TRAILERS: Final = [(b"te", b"trailers"), (b"connection", b"TE")]
 
@@ -170,11 +177,9 @@ def _forwarded(head: AnswerHead) -> Headers:
                 named |= nominated(value)
         elif name == b"via":
             received.append(value)
-    if named:
-        head.lines = None  # which no longer tell what goes on
     lines = head.lines
     if lines is None:
-        drop = named | (_BODILESS_OURS if bodiless else _RESPONSE_OURS)
+        drop = named | (_BODILESS_OURS if bodiless else NOT_PASSED_ON)
         headers = [pair for pair in head.headers if pair[0] not in drop]
     else:
         marks = ENDS_HERE | SAYS_LENGTH if bodiless else ENDS_HERE

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64, mypyc_attr
 
-from gateway.cache.rules import TARGETS
 from gateway.rfc.cache_control import Directives, directives_in, targeted_directives
-from gateway.rfc.cache_fields import AGED, CONTROL, DATED, ETAGGED, KINDS, MODIFIED, OURS, TARGETED
+from gateway.rfc.cache_fields import AGED, CONTROL, DATED, ETAGGED, KINDS, MODIFIED, OURS, TARGETED, TARGETS
 from gateway.rfc.dates import parse_date
 from gateway.rfc.freshness import age_in
 
@@ -26,7 +25,7 @@ class Answered:
 
     headers: end-to-end fields. length: of its body, None where that is not known. asked_at, received_at: Unix seconds.
     url: what it was asked for, `scheme://host/path?query`; only groups and answers to POST are judged by it.
-    lines: the fields as they came, but for some that have no kind, where that is known and `headers` will never change.
+    lines: given where `headers` are made of these and will never change; they may hold more, but nothing that has a kind.
     control: all of Cache-Control. etag, last_modified: empty where there is none; the first, where there are more.
     size: bytes of the fields, about. is_lasting: `headers` will never change.
     """
@@ -59,7 +58,7 @@ class Answered:
         else:
             for line in lines:
                 size += len(line.text)
-                kind = line.name.kinds
+                kind = line.name.kind
                 if kind:
                     self._note(kind, line.value)
         self.size = int(size)

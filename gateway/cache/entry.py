@@ -51,8 +51,9 @@ class Part(NamedTuple):
 class Entry:
     """One variant under a key. Only `fresh_until`, `forms`, `memo` and `place` ever change; all else belongs to the stored response.
 
-    status, headers: as they came, end-to-end fields only, without Age, Cache-Status and Connection's like; a partial
-        response is kept with the status 200 and the fields of the whole, and with its `part`.
+    status, headers: as they came, end-to-end fields only, without Age, Cache-Status and Connection's like, in a list that may be
+        that of a target's answer and of other entries too, and is never changed; a partial response is kept with the status 200
+        and the fields of the whole, and with its `part`.
     chunks: the body in pieces, none of them empty; None where it lies in the store and is read by `Store.body`.
     length: of the body that is held.
     part: None for a whole representation.

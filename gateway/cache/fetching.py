@@ -142,12 +142,12 @@ class Fetched:
     # ------------------------------------------------------------ what it brings
 
     def whole(
-        self, status: int, headers: Headers, body: bytes, *, lines: list[Line] | None, ends_surely: bool
+        self, status: int, headers: Headers, body: bytes, *, lines: list[Line] | None, took: float, ends_surely: bool
     ) -> None:
         """An answer in one piece, while there is no flight: it is judged and stored, and the fetch is over. headers: end-to-end
-        fields, which are not changed. lines: see `Answered`."""
+        fields, which are not changed. lines: see `Answered`. took: seconds since it was asked for."""
         fetches = self._fetches
-        answered = Answered(status, headers, len(body), self.asked_at, fetches.now(), b"", lines=lines)
+        answered = Answered(status, headers, len(body), self.asked_at, self.asked_at + took, b"", lines=lines)
         if answered.kinds & GROUPED:
             answered.url = url_of_request(self.exchange)
         made = judged(self.ask, answered, fetches.rules, ends_surely=ends_surely)
@@ -236,7 +236,7 @@ class Fetched:
 
 def trail_of(key: bytes, values: Iterable[bytes | None] = ()) -> bytes:
     """What requests for a key have in common, if they have the same values of the fields by which its variants are told, none
-    of which holds a line feed."""
+    of which holds a line feed. Of a key alone it is the key itself."""
     return b"\n".join([key, *(b"-" if value is None else b"=" + value for value in values)])
 
 
@@ -289,12 +289,11 @@ class Fetches:
         if ask.concerns:
             return None
         if not self._shares or self.is_refused(key):
-            return Fetched(self, exchange, key, ask, None, b"", now=now)
-        found = self.under_way.get(key)
+            return self.begin(exchange, key, ask, None, b"", now=now)
+        found = self.under_way.get(key)  # which is its trail: see `trail_of`
         if found is not None:
             return found if found.takes_followers else None
-        self.under_way[key] = fetched = Fetched(self, exchange, key, ask, None, key, now=now)
-        return fetched
+        return self.begin(exchange, key, ask, None, key, now=now)
 
     def refuse(self, key: bytes) -> None:
         """Its answer could not be stored."""
@@ -308,9 +307,11 @@ class Fetches:
     def is_refused(self, key: bytes) -> bool:
         return self._refused_until > 0.0 and self._refused_until > self.now() and hash(key) in self._refused
 
-    def begin(self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: bytes) -> Fetched:
-        """exchange, old, trail: see `Fetched`."""
-        fetched = Fetched(self, exchange, key, ask, old, trail, now=self.now())
+    def begin(
+        self, exchange: Exchange, key: bytes, ask: Ask, old: Entry | None, trail: bytes, *, now: float
+    ) -> Fetched:
+        """exchange, old, trail: see `Fetched`. now: Unix seconds."""
+        fetched = Fetched(self, exchange, key, ask, old, trail, now=now)
         if trail:
             self.under_way[trail] = fetched
         return fetched

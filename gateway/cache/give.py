@@ -9,6 +9,7 @@ from gateway.cache.receive import NOT_MODIFIED
 from gateway.cache.render import render
 from gateway.errors import GatewayError
 from gateway.exchange import ResponseHead
+from gateway.rfc.cache_fields import CACHE_STATUS
 from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class StoredAnswers:
             except LookupError:
                 return False
         exchange.cache = outcome
-        headers.append((b"cache-status", outcome.value()))
+        headers.append((CACHE_STATUS, outcome.value()))
         if rendering.status not in {204, NOT_MODIFIED}:
             headers.append((b"content-length", b"%d" % (end - first)))
         head = ResponseHead(rendering.status, headers, end - first)

@@ -1,8 +1,9 @@
 """What an entry is known by: the parts of a request that a route puts into its key. Pure.
 
 A key is the URL up to the first space, then what the route is known by and further parts, each behind a space: readable, and never
-ambiguous, since no part can hold a space. What is not in the key is not sent to the target either, as far as the query
-goes; requests that could change a response in other ways that the key does not show go past the cache.
+ambiguous, since no part can hold a space; further parts hold a colon, which no route does. What is not in the key is not sent to the
+target either, as far as the query goes; requests that could change a response in other ways that the key does not show go past
+the cache.
 """
 
 from __future__ import annotations

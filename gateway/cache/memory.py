@@ -199,7 +199,7 @@ class MemoryStore:
     def _index(self, shelf: Shelf) -> None:
         key = shelf.key
         plain = self._last_plain  # most have the route of the one before
-        if plain is None or not key.endswith(plain.route):
+        if plain is None or not key.endswith(plain.route):  # as no further part ends: each holds a colon, and no route does
             plain = self._plain_of(key)
         if plain is not None:
             plain.number += 1
@@ -211,7 +211,7 @@ class MemoryStore:
                 self._tagged.setdefault(tag, set()).add(key)
 
     def _plain_of(self, key: bytes) -> Plain | None:
-        """None for a key with further parts: none of these is like a route, which holds no colon."""
+        """None for a key with further parts."""
         route = key[len(url_of(key)) :]
         if route.count(b" ") > 1:
             return None

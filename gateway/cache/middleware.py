@@ -35,6 +35,7 @@ from gateway.exchange import Reply, ResponseHead
 from gateway.gone import ClientWatch
 from gateway.intake import body_length, read_scope
 from gateway.pipeline import Pipeline
+from gateway.rfc.cache_fields import CACHE_STATUS
 from gateway.rfc.forwarded import CLIENTS, FORWARDING
 from gateway.rfc.headers import end_to_end
 from gateway.rfc.uri import match_path
@@ -337,7 +338,7 @@ class Seen:
             await self._observer.before(head)
             outcome = self._exchange.cache
             if outcome is not None:
-                message = {**message, "headers": [*message.get("headers", ()), (b"cache-status", outcome.value())]}
+                message = {**message, "headers": [*message.get("headers", ()), (CACHE_STATUS, outcome.value())]}
         elif message["type"] == "http.response.body" and self._tee is not None:
             data: bytes = message.get("body", b"")
             self._tee.append(data)

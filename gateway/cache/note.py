@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cache.status import FIELD
 from gateway.observe.counters import Count, Metric
-from gateway.rfc.cache_fields import OUR_TARGET
+from gateway.rfc.cache_fields import CACHE_STATUS, OUR_TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +43,10 @@ class CacheNote:
             name, value = headers[index]
             if name == ours:
                 del headers[index]
-            elif name == FIELD and value == said:
+            elif name == CACHE_STATUS and value == said:
                 is_said = True
         if not is_said:
-            headers.append((FIELD, said))
+            headers.append((CACHE_STATUS, said))
 
     def finish(self, exchange: Exchange) -> None:
         outcome, route = exchange.cache, exchange.route

@@ -38,7 +38,7 @@ class Plain:
 @mypyc_attr(free_list_len=1)
 class Shelf:
     """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
-    `before` and `behind`. plain: that it is counted by."""
+    `before` and `behind`; of several that have left at once, each is behind the one before. plain: that it is counted by."""
 
     __slots__ = ("before", "behind", "entries", "hits", "key", "plain", "queue", "size", "uses")
 

@@ -11,6 +11,7 @@ from gateway.cache.render import age_field, render
 from gateway.cache.reuse import USE, reuse, select
 from gateway.cache.status import Forward, Outcome
 from gateway.exchange import Reply
+from gateway.rfc.cache_fields import CACHE_STATUS
 from gateway.rfc.ranges import cut
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ReadyAnswers:
         if reply is not None:
             return reply
         headers = [pair for pair in entry.headers if pair[0] != b"content-length"]
-        headers += (age_field(entry, now), (b"cache-status", memo.outcome.value()))
+        headers += (age_field(entry, now), (CACHE_STATUS, memo.outcome.value()))
         chunks = entry.chunks or ()
         if coding is not None and forms is not None:
             reply = Reply(entry.status, forms.headers(headers, coding), entry.forms[coding])
@@ -107,7 +108,7 @@ class ReadyAnswers:
             return None
         forms = self._forms
         headers, body = rendering.headers, b""
-        headers.append((b"cache-status", outcome.value()))
+        headers.append((CACHE_STATUS, outcome.value()))
         exchange.cache = outcome
         if rendering.status == entry.status and entry.part is None and forms is not None:
             coding = forms.coding(exchange, key, entry)

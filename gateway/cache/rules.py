@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.rfc.cache_fields import OUR_TARGET, SURROGATE_KEY
+from gateway.rfc.cache_fields import SURROGATE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 DEFAULT_MAX_OBJECT: Final = 5 << 20  # bytes
 DEFAULT_STALE_IF_ERROR: Final = 60.0  # seconds
 DEFAULT_TAGS_HEADER: Final = SURROGATE_KEY
-TARGETS: Final = (OUR_TARGET, b"cdn-cache-control")  # the first of them that is valid counts
 CACHEABLE_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
 TTL_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308})  # that `ttl` is for
 

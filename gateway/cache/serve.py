@@ -279,7 +279,7 @@ class RouteCache:
         ask = visit.ask
         if ask.method != b"GET":
             ask = Ask(b"GET", ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
-        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail)
+        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail, now=self.now())
         flight = fetched.take_off(alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
         edit = FetchEdit(

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from gateway.rfc.cache_fields import CACHE_STATUS
+
 NAME: Final = b"gateway"
-FIELD: Final = b"cache-status"
 
 
 class Forward:
@@ -57,7 +58,7 @@ class Outcome:
     def field(self) -> Any:
         """A pair; of what is said most often, always the same one."""
         value = self.value()
-        return _STORED_MISS_FIELD if value is _STORED_MISS else (FIELD, value)
+        return _STORED_MISS_FIELD if value is _STORED_MISS else (CACHE_STATUS, value)
 
     def value(self) -> bytes:
         """Our member of the field."""
@@ -80,7 +81,7 @@ class Outcome:
 
 
 _STORED_MISS: Final = b"%b; fwd=%b; stored" % (NAME, Forward.URI_MISS)
-_STORED_MISS_FIELD: Final[Any] = (FIELD, _STORED_MISS)
+_STORED_MISS_FIELD: Final[Any] = (CACHE_STATUS, _STORED_MISS)
 NOT_MODIFIED: Final = 304
 PASSED: Final = frozenset({Forward.BYPASS, Forward.METHOD})
 WORDS: Final = ("hit", "stale", "revalidated", "miss", "bypass", "collapsed")

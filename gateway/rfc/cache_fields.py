@@ -1,4 +1,4 @@
-"""The fields that a cache looks at, in requests and in responses; it passes all others on as they are."""
+"""Fields that a cache tells from all others as soon as it sees their names, in requests and in responses."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ ASKING: Final = CONDITIONS | METHODS | PLACES | {b"authorization", b"cache-contr
 # ---------------------------------------------------------------- of a response
 
 OUR_TARGET: Final = b"gateway-cache-control"  # the targeted field for us alone (RFC 9213); it goes no further
+CDN_TARGET: Final = b"cdn-cache-control"  # that of all caches of our kind
+TARGETS: Final = (OUR_TARGET, CDN_TARGET)  # the first of them that is valid counts
+CACHE_STATUS: Final = b"cache-status"
 SURROGATE_KEY: Final = b"surrogate-key"
 CACHE_TAG: Final = b"cache-tag"
 GROUPS: Final = b"cache-groups"
 
 # What is among the fields: bits.
 CONTROL: Final = 1  # Cache-Control
-TARGETED: Final = 2  # the targeted field that all caches of this kind heed
+TARGETED: Final = 2  # the targeted field of all caches of our kind
 OURS: Final = 4  # that for us alone
 DATED: Final = 8  # Date
 AGED: Final = 16  # Age
@@ -49,7 +52,7 @@ NOT_KEPT: Final = OURS | AGED | TOLD  # what is never stored
 
 KINDS: Final = {
     b"cache-control": CONTROL,
-    b"cdn-cache-control": TARGETED,
+    CDN_TARGET: TARGETED,
     OUR_TARGET: OURS,
     b"date": DATED,
     b"age": AGED,
@@ -61,7 +64,7 @@ KINDS: Final = {
     CACHE_TAG: TAGGED,
     GROUPS: GROUPED,
     b"set-cookie": COOKIE,
-    b"cache-status": TOLD,
+    CACHE_STATUS: TOLD,
 }
 
 

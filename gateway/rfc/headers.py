@@ -18,6 +18,7 @@ HOP_BY_HOP: Final = frozenset(
 SPECIAL: Final = HOP_BY_HOP | FORWARDING | {
     b"content-length", b"expect", b"host", b"traceparent", b"tracestate", b"via",
 }  # fmt: skip
+NOT_PASSED_ON: Final = HOP_BY_HOP | {b"via"}  # of an answer's fields; Via is written anew
 # A sender cannot take these away by naming them in Connection: they frame or address the message.
 _NOT_NOMINATED: Final = frozenset({b"content-length", b"host"})
 # Values of Connection that name no field that is not gone already.

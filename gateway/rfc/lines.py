@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mypy_extensions import i64, mypyc_attr
 
 from gateway.rfc.cache_fields import ASKING, KINDS
-from gateway.rfc.headers import HOP_BY_HOP, SPECIAL
+from gateway.rfc.headers import NOT_PASSED_ON, SPECIAL
 from gateway.rfc.octets import changing_all_but
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class MalformedField(ValueError):
 # What those who read a message look for among its names: bits of `Name.marks`.
 IN_REQUESTS: Final = 1  # a proxy itself acts on the field of a request (`headers.SPECIAL`)
 IN_ANSWERS: Final = 2  # the same of an answer (`ANSWER_SPECIAL`)
-ENDS_HERE: Final = 4  # it goes no further (`headers.HOP_BY_HOP`), or is written anew
+ENDS_HERE: Final = 4  # of an answer, it goes no further as it is (`headers.NOT_PASSED_ON`)
 SAYS_LENGTH: Final = 8  # Content-Length
 ASKS: Final = 16  # of a request, it concerns caches (`cache_fields.ASKING`)
 
@@ -54,20 +54,20 @@ ANSWER_SPECIAL: Final = frozenset({b"connection", b"content-length", b"transfer-
 
 
 class Name:
-    """A field name as it was spelled. marks: what it is to those who read messages; kinds: what it is to a cache in a
+    """A field name as it was spelled. marks: what it is to those who read messages; kind: what it is to a cache in a
     response (`cache_fields.KINDS`), 0 for nothing. lines: how many of its lines were remembered."""
 
-    __slots__ = ("_asked", "_is_in", "kinds", "lines", "lowercase", "marks")
+    __slots__ = ("_asked", "_is_in", "kind", "lines", "lowercase", "marks")
 
     def __init__(self, lowercase: bytes) -> None:
         self.lowercase = lowercase
-        self.kinds: i64 = KINDS.get(lowercase, 0)
+        self.kind: i64 = KINDS.get(lowercase, 0)
         marks: i64 = 0
         if lowercase in SPECIAL:
             marks |= IN_REQUESTS
         if lowercase in ANSWER_SPECIAL:
             marks |= IN_ANSWERS
-        if lowercase in HOP_BY_HOP or lowercase == b"via":
+        if lowercase in NOT_PASSED_ON:
             marks |= ENDS_HERE
         if lowercase == b"content-length":
             marks |= SAYS_LENGTH

@@ -327,7 +327,8 @@ class AnswerHead(Original):
 
     special: the fields among `headers` that are about framing and connection, and Via. Heads of equal lines may be one
     object. text: all of the head up to its empty line and with that, where it is remembered. lines: what `headers` are made
-    of, and so `forwarded`, but for Via and for what ends here by its name; None where that is not known, or not so.
+    of; None where they are made of something else, or where Connection names one of them, so that more than a look at the
+    names tells which of them go on.
     """
 
     __slots__ = ("headers", "keep_alive", "length", "lines", "minor", "special", "text")
@@ -409,6 +410,8 @@ def _frame(head: AnswerHead, method: bytes) -> None:
             coding = value.lower() or b"?"
         elif meaning == CONNECTION:
             options += _options(value)
+            if value not in HARMLESS:
+                head.lines = None
     if b"close" in options:
         head.keep_alive = False
     elif head.minor == 0 and b"keep-alive" in options:

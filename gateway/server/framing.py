@@ -96,18 +96,19 @@ def passed_on(source: Original, status: int, headers: list[Any], stamps: Stamps)
     if not isinstance(written, Written) or written.stamps is not stamps:
         source.written = written = Written(status, fields, stamps)
     count = len(headers)
+    start = known
     lines = written.lines
     if count > known + 1 and headers[known] is written.first:
-        known += 1
+        start = known + 1
         lines = written.with_first
-    for index in range(known, count):
+    for index in range(start, count):
         name, value = headers[index]
         if name == CONTENT_LENGTH or name in stamps.names:
             return _anew(status, headers, stamps)
         if has_break(name) or has_break(value):
             raise RuntimeError(BROKEN)
         lines = b"%b%b: %b\r\n" % (lines, name, value)
-        if index == len(fields) and index + 1 < count:
+        if index == known and count > known + 1:
             written.first = headers[index]
             written.with_first = lines
     return lines, written.says_length

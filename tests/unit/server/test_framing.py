@@ -43,6 +43,21 @@ def test_what_policies_left_as_it_was_is_written_as_if_it_were_made_anew(receive
         assert fields_of(written) == fields_of(answer_lines(status, [*headers, *own]))
 
 
+ADDED = st.sampled_from([(b"x-a", b"1"), (b"x-a", b"2"), (b"x-b", b"1"), (b"date", b"1"), (b"content-length", b"0")])
+
+
+@given(st.lists(st.lists(ADDED, max_size=3), max_size=8))
+def test_what_was_added_to_a_head_before_is_not_written_again(rounds):
+    head = read_answer_head(b"HTTP/1.1 200 OK\r\na: b\r\nETag: 1", b"GET")
+    for added in rounds:
+        headers = response_headers(head) + added
+        names = {name for name, _ in headers}
+        written, says_length = passed_on(head, 200, headers, STAMPS)
+        own = [pair for pair in STAMPS._fields if pair[0] not in names]
+        assert fields_of(written) == fields_of(answer_lines(200, [*headers, *own]))
+        assert says_length == (b"content-length" in names)
+
+
 @given(HEADERS, st.lists(st.sampled_from([b"a", b"x-id", b"date"]), min_size=1, max_size=4), st.sampled_from([200, 204, 404]))
 def test_a_reply_with_one_field_more_is_written_as_if_it_were_made_anew(fields, names, status):
     reply = Reply(status, fields, b"body")
