@@ -25,14 +25,14 @@ class Departure:
     and what was spent of `retry.retries`. timeouts: of the next attempt; patience: of the last one."""
 
     __slots__ = (
-        "_fields", "body", "expects_continue", "host_header", "made", "patience", "retries", "target", "timeouts", "tried", "upstream",
+        "body", "expects_continue", "fields", "host_header", "made", "patience", "retries", "target", "timeouts", "tried", "upstream",
     )  # fmt: skip
 
     def __init__(
         self, upstream: Upstream, target: bytes, made: Headers | None, body: RequestBody, timeouts: Timeouts,
         host_header: bytes, *, expects_continue: bool = False, fields: RequestFields | None = None,
     ) -> None:  # fmt: skip
-        self._fields = fields
+        self.fields = fields
         self.upstream = upstream
         self.target = target
         self.made = made
@@ -46,13 +46,13 @@ class Departure:
     def headers(self, exchange: Exchange) -> Headers:
         """The fields but for Host and framing."""
         if self.made is None:
-            assert self._fields is not None
-            self.made = self._fields.of(exchange)
+            assert self.fields is not None
+            self.made = self.fields.of(exchange)
         return self.made
 
     def block(self, exchange: Exchange) -> tuple[bytes, bytes] | None:
         """The same as they are sent, where they are ready (`RequestFields.block`)."""
-        return None if self.made is not None or self._fields is None else self._fields.block(exchange)
+        return None if self.made is not None or self.fields is None else self.fields.block(exchange)
 
 
 def depart(

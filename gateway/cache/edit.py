@@ -9,7 +9,7 @@ from gateway.rfc.conditional import CONDITIONS, is_strong
 if TYPE_CHECKING:
     from gateway.cache.entry import Entry
     from gateway.cache.key import KeyRule
-    from gateway.exchange import Headers
+    from gateway.exchange import Exchange, Headers
 
 _THE_CLIENTS: Final = CONDITIONS | {b"range"}
 
@@ -18,13 +18,14 @@ class FetchEdit:
     """validate: the entry to ask about. complete: the incomplete entry whose rest is wanted. keep_range: the client's own
     Range and If-Range go along. plain: the answer is wanted without a content coding."""
 
-    __slots__ = ("_added", "_drop", "_keys")
+    __slots__ = ("_added", "_drop", "_keys", "_plain")
 
     def __init__(
         self, keys: KeyRule, *, validate: Entry | None = None, complete: Entry | None = None, keep_range: bool = False,
         plain: bool = False,
     ) -> None:  # fmt: skip
         self._keys = keys
+        self._plain = plain
         self._drop = _THE_CLIENTS - {b"range", b"if-range"} if keep_range else _THE_CLIENTS
         if plain:
             self._drop |= {b"accept-encoding"}
@@ -36,6 +37,12 @@ class FetchEdit:
 
     def target(self, target: bytes) -> bytes:
         return self._keys.target(target)
+
+    def keeps(self, exchange: Exchange) -> bool:
+        """It is known that `headers` would change nothing about this one's: the client's conditions are among what concerns
+        caches."""
+        fields = exchange.fields
+        return not (self._plain or self._added or fields is None or exchange.headers is not fields.headers or fields.asks)
 
     def headers(self, headers: Headers) -> Headers:
         return [pair for pair in headers if pair[0] not in self._drop] + self._added

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cache.entry import MAX_VARIANTS
 from gateway.cache.purge import Purge, Scope, url_of, urls_meant
-from gateway.cache.queues import MAX_USES, Plain, Queues, Shelf
+from gateway.cache.queues import MAX_USES, Queues, Shelf
 from gateway.cache.store import each
 from gateway.rfc.ranges import cut
 
@@ -27,6 +27,16 @@ class Usage(NamedTuple):
     bytes_held: int
     bytes_limit: int
     purged: int
+
+
+class Plain:
+    """The keys that have no further parts behind this route: how many there are."""
+
+    __slots__ = ("number", "route")
+
+    def __init__(self, route: bytes) -> None:
+        self.route = route
+        self.number = 0
 
 
 class MemoryStore:

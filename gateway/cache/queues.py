@@ -17,28 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.cache.entry import Entry
+    from gateway.cache.memory import Plain
 
 MAX_USES: Final = 3  # that are remembered; a key survives as many rounds of the large queue
 _SMALL_SHARE: Final = 10  # the small queue has one part in so many
 _MAX_CHANCES: Final = 64  # keys that are spared for one that comes in, so that it never waits for a walk through all of them
 _GHOST_BYTES: Final = 4096  # of room for each key that is remembered after it has left
-_MARK: Final = 0xFFFF
-
-
-class Plain:
-    """The keys that have no further parts behind this route: how many there are."""
-
-    __slots__ = ("number", "route")
-
-    def __init__(self, route: bytes) -> None:
-        self.route = route
-        self.number = 0
+_MARK: Final = 0xFFFF  # two bytes
 
 
 @mypyc_attr(free_list_len=1)
 class Shelf:
     """What lies under one key. uses: since it last went through a queue; hits: ever. queue: that it stands in, between
-    `before` and `behind`; of several that have left at once, each is behind the one before. plain: that it is counted by."""
+    `before` and `behind`; of several that have left at once, each is behind the one before. plain: the store's own."""
 
     __slots__ = ("before", "behind", "entries", "hits", "key", "plain", "queue", "size", "uses")
 

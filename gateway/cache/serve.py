@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gateway.cache.tasks import Tasks
     from gateway.deliver import Delivery
     from gateway.exchange import Headers
+    from gateway.rfc.message import HeadFields
 
 COALESCE_WAIT: Final = 5.0  # seconds after which a request waits no longer for the head of somebody else's answer, but goes itself
 NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
@@ -408,11 +409,17 @@ def _shadow(exchange: Exchange) -> Exchange:
     """The exchange of a fetch: a GET of the same, by the same client, with an outcome of its own."""
     own = Exchange(
         b"GET", exchange.path, exchange.query, exchange.headers, scheme=exchange.scheme, http_version=exchange.http_version,
-        peer=exchange.peer, peer_port=exchange.peer_port, mount=exchange.mount, started_at=exchange.started_at,
+        peer=exchange.peer, peer_port=exchange.peer_port, mount=exchange.mount, started_at=exchange.started_at, fields=_fields(exchange),
     )  # fmt: skip
     for name in ("captures", "client", "entrance", "host", "match_path", "request_id", "route", "server", "traceparent", "trusted"):
         setattr(own, name, getattr(exchange, name))
     return own
+
+
+def _fields(exchange: Exchange) -> HeadFields | None:
+    """What its headers are of, where that is known."""
+    fields = exchange.fields
+    return fields if fields is not None and exchange.headers is fields.headers else None
 
 
 def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None, ask: Ask) -> bytes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.cache.observed import Observed
 from gateway.cache.receive import ends_surely
-from gateway.departure import Departure, outgoing
+from gateway.departure import Departure, outgoing, send_ready
 from gateway.errors import AnswerDeclined, GatewayError
 from gateway.exchange import ResponseHead
 from gateway.forward import Trip, attempt, within
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange, Headers
     from gateway.forward import AnyLink, OnInterim
     from gateway.rfc.message import AnswerHead
+    from gateway.upstream.connection import Connection
     from gateway.upstream.upstream import AnyTarget
 
 log = logging.getLogger("gateway.cache")
@@ -85,6 +86,9 @@ class Edit(Protocol):
     def target(self, target: bytes) -> bytes:
         """The request target, without what the key does not have."""
 
+    def keeps(self, exchange: Exchange) -> bool:
+        """It is known that `headers` would change nothing about this one's."""
+
     def headers(self, headers: Headers) -> Headers:
         """The fields, without the client's own conditions and with ours. A new list."""
 
@@ -114,8 +118,12 @@ class TargetSource:
 
     async def fetch(self, exchange: Exchange, edit: Edit, taker: Taker) -> None:
         own = self._departing()
-        target, headers = edit.target(own.target), edit.headers(own.headers(self._exchange))
-        departure = Departure(own.upstream, target, headers, own.body, own.timeouts, own.host_header)
+        target = edit.target(own.target)
+        if own.made is None and edit.keeps(exchange):
+            departure = Departure(own.upstream, target, None, own.body, own.timeouts, own.host_header, fields=own.fields)
+        else:
+            headers = edit.headers(own.headers(self._exchange))
+            departure = Departure(own.upstream, target, headers, own.body, own.timeouts, own.host_header)
         fetch = Fetch(exchange, departure, taker)
         await within(own.timeouts.total, attempt(exchange, departure, fetch, self._first, self._failure), self._spent)
 
@@ -158,12 +166,20 @@ class Fetch:
         self._wants, self._has_ended = True, False  # whatever became of an attempt before
         self._done = asyncio.get_running_loop().create_future()
         try:
-            link.send(outgoing(self._exchange, self._departure), self)
+            self._send(link)
             await self._done
         finally:
             if not self._has_ended:
                 self._wants = False
                 link.abandon(self)
+
+    def _send(self, link: AnyLink) -> None:
+        exchange, departure = self._exchange, self._departure
+        if departure.upstream.is_local:
+            link.send(outgoing(exchange, departure), self)
+        else:
+            assert exchange.target is not None
+            send_ready(cast("Connection", link), exchange.target, exchange, departure, self, monotonic())
 
     # ------------------------------------------------------------ the sink
 

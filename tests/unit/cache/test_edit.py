@@ -7,6 +7,9 @@ import pytest
 from gateway.cache.edit import FetchEdit, missing
 from gateway.cache.entry import Entry
 from gateway.cache.key import KeyRule
+from gateway.exchange import Exchange
+from gateway.rfc.lines import read_lines
+from gateway.rfc.message import HeadFields
 from support.caching import date, fields, stored
 
 KEYS = KeyRule("r", ["path"])
@@ -22,6 +25,19 @@ def test_the_clients_conditions_stay_here():
     edit = FetchEdit(KEYS)
     assert edit.headers(SENT) == fields("Accept: a/b", "Cookie: a=b")
     assert edit.target(b"/a?b") == b"/a"
+
+
+@pytest.mark.parametrize("line", ["", *(f"{name.decode()}: {value.decode()}" for name, value in SENT)])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("etag", ["", 'ETag: "1"'])
+def test_what_is_said_to_stay_as_it_is_does(line: str, plain: bool, etag: str):
+    lines, _ = read_lines([text.encode() for text in ("Host: a", "Accept: a/b", "Accept-Encoding: gzip", line) if text])
+    sent = HeadFields(lines)
+    exchange = Exchange(b"GET", b"/a", None, sent.headers, fields=sent)
+    edit = FetchEdit(KEYS, validate=stored("Cache-Control: max-age=60", etag) if etag else None, plain=plain)
+    assert edit.keeps(exchange) == (edit.headers(sent.headers) == sent.headers)
+    exchange.headers = list(sent.headers)  # edited, or not: nobody knows
+    assert not edit.keeps(exchange)
 
 
 def test_a_range_goes_along_with_its_condition_where_it_is_wanted():
