@@ -497,3 +497,21 @@ def test_a_target_that_fails_followers_and_leader_is_asked_again_by_each(entranc
             pair.origin.event("die").set()
             assert leader.read().status == 502
             assert [follower.read().body for follower in followers] == [b"own"] * 3
+
+
+@on_both
+def test_what_policies_do_to_an_answer_reaches_no_entry_and_no_other_answer(entrance: Entrance):
+    """The two answers have the same head, byte for byte, which is remembered and shared."""
+    date = "Date: Tue, 01 Dec 2099 00:00:00 GMT"
+    edits = {"set": {"X-Own": "1"}, "add": {"X-Added": "2"}, "remove": ["X-Secret"]}
+    with primed(entrance, response_headers=edits) as pair:
+        pair.play(*[respond(200, b"body", FRESH, date, "X-Own: 0", "X-Secret: s")] * 4)
+        for path in ("/x", "/y", "/x", "/y", "/z"):
+            answer = get(pair.port, path)
+            assert [answer.all(name) for name in ("x-own", "x-added", "x-secret")] == [[b"1"], [b"2"], []]
+            assert len(answer.all("cache-status")) == len(answer.all("x-request-id")) == 1
+        entries = [shelf.entries[0] for _, shelf in pair.gateway.app._gateway.snapshot.caching.store.shelves()]
+        held = [dict(entry.headers) for entry in entries if entry.length == 4]
+        assert len(held) == 3
+        for fields in held:
+            assert (fields[b"x-own"], fields[b"x-secret"], b"x-added" in fields, b"cache-status" in fields) == (b"0", b"s", False, False)
