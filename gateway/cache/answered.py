@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Headers
     from gateway.rfc.lines import Line
 
+
 @mypyc_attr(acyclic=True, free_list_len=1)
 class Answered:
     """A final response's head.

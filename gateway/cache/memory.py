@@ -102,7 +102,7 @@ class MemoryStore:
 
     def put(self, key: bytes, entry: Entry, mark: int) -> bool:
         """A whole entry, in the place of a variant with the same `vary`."""
-        if mark != self._purge_count and self.was_purged(key, entry, mark):
+        if self.was_purged(key, entry, mark):
             return False
         shelf = self._shelves.get(key)
         if shelf is None:
@@ -236,7 +236,7 @@ class MemoryStore:
         if plain is not None:
             plain.number -= 1
             if not plain.number:
-                self._routes.pop(plain.route)  # which a reload may have taken away
+                del self._routes[plain.route]  # which a reload may have taken away
                 self._last_plain = None
         else:
             _discard(self._of_url, url_of(key), key)
