@@ -133,6 +133,12 @@ class Exchange:
                 return value
         return None
 
+    @property
+    def unedited(self) -> HeadFields | None:
+        """What `headers` are of, as they were read; None where that is not known, or where somebody has made others."""
+        fields = self.fields
+        return fields if fields is not None and self.headers is fields.headers else None
+
     def special_values(self, name: bytes) -> list[bytes]:
         """All values of a field that is in `rfc.headers.SPECIAL`."""
         return [value for key, value in self.special if key == name]

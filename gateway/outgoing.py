@@ -61,8 +61,8 @@ class RequestFields:
         """The same fields as `of` gives, as they are sent, where nobody edits them: the client's lines as it wrote them, and
         ours up to the value of the request's id. None where their making takes more than leaving some out, and for a
         WebSocket."""
-        fields = exchange.fields
-        if fields is None or exchange.trusted or exchange.headers is not fields.headers or exchange.websocket:
+        fields = exchange.unedited
+        if fields is None or exchange.trusted or exchange.websocket:
             return None
         if exchange.http_version != "1.1":  # Via would say so
             return None

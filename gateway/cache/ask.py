@@ -94,8 +94,8 @@ class Ask:
 
 def ask_of(exchange: Exchange, *, heed: bool, plain: bool = False) -> Ask:
     """What an exchange asks; the same for all that have the same fields."""
-    fields = exchange.fields
-    if fields is None or exchange.headers is not fields.headers:
+    fields = exchange.unedited
+    if fields is None:
         return Ask(exchange.method, exchange.headers, heed=heed, plain=plain)
     asked = fields.asked
     if not isinstance(asked, Ask) or asked.method != exchange.method or asked.heed is not heed or asked.plain is not plain:

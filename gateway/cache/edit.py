@@ -41,8 +41,8 @@ class FetchEdit:
     def keeps(self, exchange: Exchange) -> bool:
         """It is known that `headers` would change nothing about this one's: the client's conditions are among what concerns
         caches."""
-        fields = exchange.fields
-        return not (self._plain or self._added or fields is None or exchange.headers is not fields.headers or fields.asks)
+        fields = exchange.unedited
+        return fields is not None and not (fields.asks or self._plain or self._added)
 
     def headers(self, headers: Headers) -> Headers:
         return [pair for pair in headers if pair[0] not in self._drop] + self._added

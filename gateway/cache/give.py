@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gateway.cache.forms import Forms
     from gateway.cache.ready import ReadyAnswers
     from gateway.cache.render import Rendering
-    from gateway.cache.serve import Visit
     from gateway.cache.status import Outcome
     from gateway.cache.store import Store
+    from gateway.cache.visit import Visit
     from gateway.deliver import Delivery
     from gateway.exchange import Headers
     from gateway.rfc.ranges import Span

@@ -158,8 +158,8 @@ def is_ambiguous(exchange: Exchange) -> bool:
     read in two ways, or on fields that end here since Connection names them, and that the key and Vary would see."""
     if has_two_paths(exchange):
         return True
-    fields = exchange.fields
-    if fields is not None and fields.is_bare and exchange.headers is fields.headers:
+    fields = exchange.unedited
+    if fields is not None and fields.is_bare:
         return False
     if not exchange.is_plain:
         for name, value in exchange.special:

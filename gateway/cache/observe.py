@@ -17,7 +17,8 @@ from gateway.rfc.message import SAFE
 
 if TYPE_CHECKING:
     from gateway.cache.entry import Entry
-    from gateway.cache.serve import RouteCache, Visit
+    from gateway.cache.serve import RouteCache
+    from gateway.cache.visit import Visit
     from gateway.exchange import ResponseHead
 
 

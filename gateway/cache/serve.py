@@ -25,6 +25,7 @@ from gateway.cache.receive import NOT_MODIFIED
 from gateway.cache.render import age_field
 from gateway.cache.reuse import ASKED_TO_VALIDATE, PASS, USE, USE_AND_VALIDATE, VALIDATE, may_bridge, reuse, select
 from gateway.cache.status import Forward, Outcome
+from gateway.cache.visit import Visit, reason_for, shadow_of
 from gateway.errors import ClientGone, GatewayError, TargetError
 from gateway.exchange import Exchange, Reply, ResponseHead
 from gateway.outgoing import wants_trailers
@@ -52,26 +53,9 @@ if TYPE_CHECKING:
     from gateway.cache.tasks import Tasks
     from gateway.deliver import Delivery
     from gateway.exchange import Headers
-    from gateway.rfc.message import HeadFields
 
 COALESCE_WAIT: Final = 5.0  # seconds after which a request waits no longer for the head of somebody else's answer, but goes itself
 NOT_STORED: Final = b"Nothing is stored for this request, and it asks for no more.\n"
-
-
-class Visit:
-    """One request at the cache."""
-
-    __slots__ = ("ask", "body", "delivery", "exchange", "key", "source")
-
-    def __init__(
-        self, exchange: Exchange, ask: Ask, key: bytes, delivery: Delivery, source: Source, body: RequestBody
-    ) -> None:
-        self.exchange = exchange
-        self.ask = ask
-        self.key = key
-        self.delivery = delivery
-        self.source = source
-        self.body = body
 
 
 class RouteCache:
@@ -141,10 +125,10 @@ class RouteCache:
             if await self._stored.give(visit, entry, Outcome(ttl=int((entry.fresh_until - now) // 1))):
                 return
         if b"only-if-cached" in ask.directives:
-            visit.exchange.cache = Outcome(_reason(entries, entry, verdict, ask))
+            visit.exchange.cache = Outcome(reason_for(entries, entry, verdict, ask))
             await visit.delivery.reply(Reply(504, [(b"content-type", b"text/plain")], NOT_STORED))
         elif ask.method == b"HEAD" or (entry is None and self.fetches.is_refused(key)):
-            await self._pass(visit, _reason(entries, entry, verdict, ask))
+            await self._pass(visit, reason_for(entries, entry, verdict, ask))
         else:
             await self._fetch(visit, entries, entry, verdict)
 
@@ -162,7 +146,7 @@ class RouteCache:
     # ------------------------------------------------------------ fetching
 
     async def _fetch(self, visit: Visit, entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None) -> None:
-        reason = _reason(entries, entry, verdict, visit.ask)
+        reason = reason_for(entries, entry, verdict, visit.ask)
         trail = self._trail(visit, entries, entry, verdict)
         fetched = self.fetches.under_way.get(trail) if trail else None
         if fetched is not None and fetched.keeps_all and fetched.mark == self.store.mark():
@@ -280,7 +264,7 @@ class RouteCache:
         ask = visit.ask
         if ask.method != b"GET":
             ask = Ask(b"GET", ask.headers, heed=self.rules.heed_requests, plain=self.asks_plain)
-        fetched = self.fetches.begin(_shadow(visit.exchange), visit.key, ask, old, trail, now=self.now())
+        fetched = self.fetches.begin(shadow_of(visit.exchange), visit.key, ask, old, trail, now=self.now())
         flight = fetched.take_off(alone=alone)
         completes = old is not None and ask.asked_range is None and missing(old) is not None
         edit = FetchEdit(
@@ -403,33 +387,3 @@ async def _within(seconds: float, reader: Reader) -> Landing | None:
             return await reader.landing()
     except TimeoutError:
         return None
-
-
-def _shadow(exchange: Exchange) -> Exchange:
-    """The exchange of a fetch: a GET of the same, by the same client, with an outcome of its own."""
-    own = Exchange(
-        b"GET", exchange.path, exchange.query, exchange.headers, scheme=exchange.scheme, http_version=exchange.http_version,
-        peer=exchange.peer, peer_port=exchange.peer_port, mount=exchange.mount, started_at=exchange.started_at, fields=_fields(exchange),
-    )  # fmt: skip
-    for name in ("captures", "client", "entrance", "host", "match_path", "request_id", "route", "server", "traceparent", "trusted"):
-        setattr(own, name, getattr(exchange, name))
-    return own
-
-
-def _fields(exchange: Exchange) -> HeadFields | None:
-    """What its headers are of, where that is known."""
-    fields = exchange.fields
-    return fields if fields is not None and exchange.headers is fields.headers else None
-
-
-def _reason(entries: Sequence[Entry], entry: Entry | None, verdict: Verdict | None, ask: Ask) -> bytes:
-    """Why a request is not answered from the store. entry: of the entries, if it is of any use."""
-    if entry is None:
-        if not entries:
-            return Forward.URI_MISS
-        return Forward.VARY_MISS if select(entries, ask) is None else Forward.STALE  # so long that it is not kept for anything
-    if verdict is ASKED_TO_VALIDATE or verdict is PASS:
-        return Forward.REQUEST
-    if verdict is VALIDATE:
-        return Forward.STALE
-    return Forward.PARTIAL if entry.part is not None else Forward.MISS

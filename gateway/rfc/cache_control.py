@@ -52,9 +52,9 @@ class Directives:
         self.names = names
         self.seconds = seconds
         self.fields = fields
-        self.lifetime = _at_least_none(seconds.get(b"s-maxage", seconds.get(b"max-age")))
-        self.while_revalidate = _at_least_none(seconds.get(b"stale-while-revalidate"))
-        self.if_error = _at_least_none(seconds.get(b"stale-if-error"))
+        self.lifetime = _not_negative(seconds.get(b"s-maxage", seconds.get(b"max-age")))
+        self.while_revalidate = _not_negative(seconds.get(b"stale-while-revalidate"))
+        self.if_error = _not_negative(seconds.get(b"stale-if-error"))
         self.must_understand = b"must-understand" in names
         self.no_store = b"no-store" in names
         self.is_private = self.forbids(b"private")
@@ -70,7 +70,7 @@ class Directives:
         return name in self.names and not self.fields.get(name)
 
 
-def _at_least_none(seconds: int | None) -> float | None:
+def _not_negative(seconds: int | None) -> float | None:
     return None if seconds is None else float(max(seconds, 0))
 
 
